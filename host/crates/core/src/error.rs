@@ -1,0 +1,57 @@
+/// Why an operation gave no answer.
+///
+/// The text of a variant is for the operator's log. What the caller is told is decided in one place, by the ingress'
+/// status table, and never holds an app's internal text.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ExecError {
+    /// The app has no operation of that id.
+    #[error("unknown operation {operation:?}")]
+    UnknownOperation {
+        /// As the caller spelled it.
+        operation: String,
+    },
+    /// The caller's parameters cannot be used; the text says which and why, and may be shown to the caller.
+    #[error("{0}")]
+    InvalidInput(String),
+    /// The upstream refused the stored credential (401): the subject has to connect again.
+    #[error("upstream rejected the credential")]
+    CredentialRejected,
+    /// The app is not up: still starting, failed to start, or waiting for its next restart.
+    #[error("app is not up: {0}")]
+    NotUp(String),
+    /// A bound of this app or of the daemon is used up (queue, concurrency); trying again later may help.
+    #[error("{what} limit reached")]
+    Busy {
+        /// Which bound.
+        what: &'static str,
+    },
+    /// The app used up a bound of this one call and was stopped (memory, CPU time, result size, …).
+    #[error("{what} limit exceeded: {detail}")]
+    Limit {
+        /// Which bound, as the config spells it.
+        what: &'static str,
+        /// What happened.
+        detail: String,
+    },
+    /// The deadline passed.
+    #[error("deadline exceeded")]
+    Deadline,
+    /// The app's process or connection went away during the call.
+    #[error("app went away: {0}")]
+    Unavailable(String),
+    /// The upstream of a declarative surface did not answer in time.
+    #[error("upstream timed out")]
+    UpstreamTimeout,
+    /// The upstream of a declarative surface could not be reached.
+    #[error("upstream unreachable: {0}")]
+    UpstreamUnreachable(String),
+    /// The upstream of a declarative surface broke off, or sent something that is not HTTP.
+    #[error("upstream answer unreadable: {0}")]
+    UpstreamUnreadable(String),
+    /// Outgoing HTTP of a declarative surface was refused by policy.
+    #[error("egress denied: {0}")]
+    EgressDenied(String),
+    /// The app's code failed: a trap, a panic, an RPC error, an answer that breaks the contract.
+    #[error("app failed: {0}")]
+    Failed(String),
+}

@@ -1,0 +1,1 @@
+//! Outbound HTTP on an app's behalf: policy, resolve-and-pin, client.

@@ -1,0 +1,1 @@
+//! Built-in backends of host services and provider kinds.

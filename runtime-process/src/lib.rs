@@ -1,0 +1,1 @@
+//! Apps as gRPC child processes.

@@ -1,0 +1,1 @@
+//! Apps as WebAssembly components.

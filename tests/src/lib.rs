@@ -1,0 +1,1 @@
+//! Test kit, conformance, end-to-end tests and benches.
