@@ -1,0 +1,230 @@
+//! The request path with executors of our own: what each stage lets through, and that every way out is audited once.
+
+use async_trait::async_trait;
+use gestalt_core::audit::{self, Outcome, Record, Sink};
+use gestalt_core::service::{AppCall, AppInvoker};
+use gestalt_core::{
+    AppName, AppPermission, Call, Catalog, Code, Credential, ExecError, Executor, Operation, Origin, Params, Principal,
+    Reply, RequestMeta,
+};
+use gestalt_invoke::{AppInfo, AppState, Apps, Invocation, InvokeError, Invoker, NestedInvoker, Problem, Settings};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+#[derive(Default)]
+struct Journal(Mutex<Vec<audit::Invocation>>);
+
+impl Sink for Journal {
+    fn record(&self, record: Record) {
+        if let Record::Invocation(record) = record {
+            self.0.lock().unwrap().push(record);
+        }
+    }
+}
+
+impl Journal {
+    fn only(&self) -> audit::Invocation {
+        let records = self.0.lock().unwrap();
+        assert_eq!(records.len(), 1, "{records:?}");
+        records[0].clone()
+    }
+}
+
+/// `echo` answers its parameters, `call` calls the app named in its parameter `to`, `hang` never answers,
+/// `fail` fails, `hidden` is hidden.
+struct App {
+    nested: Arc<NestedInvoker>,
+    entered: Arc<Notify>,
+}
+
+#[async_trait]
+impl Executor for App {
+    async fn catalog(&self, _: Option<&Credential>) -> Result<Arc<Catalog>, ExecError> {
+        let op =
+            |id: &str| Operation { id: id.into(), visible: (id == "hidden").then_some(false), ..Operation::default() };
+        Ok(Arc::new(Catalog::new(["echo", "call", "hang", "fail", "hidden"].map(op).into())))
+    }
+
+    async fn execute(&self, call: Call) -> Result<Reply, ExecError> {
+        self.entered.notify_one();
+        match &*call.operation {
+            "echo" => Ok(Reply { status: 200, headers: vec![], body: call.params.as_str().to_owned().into() }),
+            "call" => {
+                let to = call.params.to_map()["to"].as_str().unwrap().to_owned();
+                let nested = AppCall {
+                    app: to,
+                    operation: "call".into(),
+                    params: Params::parse(r#"{"to":"a"}"#).unwrap(),
+                    connection: String::new(),
+                    instance: String::new(),
+                    idempotency_key: String::new(),
+                    credential_mode: String::new(),
+                    deadline: call.deadline,
+                };
+                match self.nested.invoke(&call.context, nested).await {
+                    Ok(reply) => Ok(reply),
+                    Err(e) => {
+                        Ok(Reply { status: 500, headers: vec![], body: format!("{:?}: {}", e.code, e.message).into() })
+                    }
+                }
+            }
+            "hang" => std::future::pending().await,
+            _ => Err(ExecError::Failed("internal text".into())),
+        }
+    }
+
+    async fn shutdown(&self) {}
+}
+
+struct Fixture {
+    invoker: Invoker,
+    apps: Arc<Apps>,
+    journal: Arc<Journal>,
+    entered: Arc<Notify>,
+    app: Arc<App>,
+}
+
+fn fixture(max_depth: usize) -> Fixture {
+    let name = |n: &str| AppName::parse(n).unwrap();
+    let apps = Arc::new(Apps::builder().app(name("a"), AppInfo::default()).app(name("b"), AppInfo::default()).build());
+    let (journal, nested, entered) = (Arc::new(Journal::default()), NestedInvoker::new(), Arc::new(Notify::new()));
+    let settings = Settings { max_depth, ..Settings::default() };
+    let invoker = Invoker::new(apps.clone(), journal.clone(), settings);
+    nested.connect(invoker.clone());
+    let app = Arc::new(App { nested, entered: entered.clone() });
+    apps.set(&name("a"), AppState::Up(app.clone()));
+    Fixture { invoker, apps, journal, entered, app }
+}
+
+fn invocation(app: &str, operation: &str, params: &str) -> Invocation {
+    Invocation {
+        principal: Arc::new(Principal::anonymous()),
+        app: app.into(),
+        operation: operation.into(),
+        connection: None,
+        instance: None,
+        params: Params::parse(params).unwrap(),
+        idempotency_key: String::new(),
+        origin: Origin::Http,
+        request: Arc::new(RequestMeta::default()),
+        deadline: Instant::now() + Duration::from_secs(30),
+        parent: None,
+    }
+}
+
+#[tokio::test]
+async fn answers_are_passed_on_and_audited() {
+    let f = fixture(5);
+    let reply = f.invoker.invoke(invocation("a", "echo", r#"{"n":9007199254740993}"#)).await.unwrap();
+    assert_eq!(&reply.body[..], br#"{"n":9007199254740993}"#);
+    let record = f.journal.only();
+    assert_eq!(record.outcome, Outcome::Answered(200));
+    assert_eq!((record.app.as_str(), record.operation.as_str(), record.depth), ("a", "echo", 0));
+    assert_eq!(record.subject.as_str(), "user:anonymous");
+}
+
+#[tokio::test]
+async fn each_refusal_has_its_status_and_one_record() {
+    for (app, operation, status, rpc) in [
+        ("nope", "echo", 404, Code::NotFound),
+        ("a", "nope", 404, Code::NotFound),
+        ("a", "hidden", 404, Code::NotFound),
+        ("a", "fail", 502, Code::Unknown),
+    ] {
+        let f = fixture(5);
+        let error = f.invoker.invoke(invocation(app, operation, "{}")).await.unwrap_err();
+        let problem = Problem::from(&error);
+        assert_eq!((problem.status, problem.rpc), (status, rpc), "{app}/{operation}");
+        assert!(!problem.message.contains("internal text"));
+        assert!(matches!(f.journal.only().outcome, Outcome::Failed(_)));
+    }
+}
+
+#[tokio::test]
+async fn a_token_ceiling_denies() {
+    let f = fixture(5);
+    let mut denied = invocation("a", "echo", "{}");
+    let ceiling = AppPermission { app: AppName::parse("b").unwrap(), operations: None };
+    denied.principal = Arc::new(Principal { permissions: Some(vec![ceiling]), ..Principal::anonymous() });
+    let error = f.invoker.invoke(denied.clone()).await.unwrap_err();
+    assert_eq!(Problem::from(&error).status, 403);
+    assert_eq!(f.journal.only().outcome, Outcome::Denied("token_scope_denied"));
+    assert!(f.invoker.operations(&denied.principal, "a").await.unwrap().operations().is_empty());
+}
+
+#[tokio::test]
+async fn lists_leave_hidden_operations_out() {
+    let f = fixture(5);
+    let catalog = f.invoker.operations(&Principal::anonymous(), "a").await.unwrap();
+    assert_eq!(
+        catalog.operations().iter().map(|o| o.id.as_str()).collect::<Vec<_>>(),
+        ["call", "echo", "fail", "hang"]
+    );
+}
+
+#[tokio::test]
+async fn an_app_that_calls_itself_is_stopped() {
+    let f = fixture(5);
+    let reply = f.invoker.invoke(invocation("a", "call", r#"{"to":"a"}"#)).await.unwrap();
+    assert!(std::str::from_utf8(&reply.body).unwrap().starts_with("FailedPrecondition"), "{:?}", reply.body);
+    let records = f.journal.0.lock().unwrap();
+    assert_eq!(records.iter().map(|r| r.depth).collect::<Vec<_>>(), [1, 0]);
+    assert_eq!(records[0].caller_app.as_ref().unwrap().as_str(), "a");
+}
+
+#[tokio::test]
+async fn nesting_ends_at_the_depth_limit() {
+    let f = fixture(0);
+    f.apps.set(&AppName::parse("b").unwrap(), AppState::Up(f.app.clone()));
+    let reply = f.invoker.invoke(invocation("a", "call", r#"{"to":"b"}"#)).await.unwrap();
+    assert!(std::str::from_utf8(&reply.body).unwrap().starts_with("ResourceExhausted"), "{:?}", reply.body);
+}
+
+#[tokio::test]
+async fn calls_wait_for_a_starting_app_and_hear_of_a_failed_one() {
+    let f = fixture(5);
+    let b = AppName::parse("b").unwrap();
+    assert!(!f.apps.settled());
+    let waiting = tokio::spawn({
+        let invoker = f.invoker.clone();
+        async move { invoker.invoke(invocation("b", "echo", "{}")).await }
+    });
+    f.apps.set(&b, AppState::Up(f.app.clone()));
+    assert_eq!(waiting.await.unwrap().unwrap().status, 200);
+    f.apps.set(&b, AppState::Failed("no such file".into()));
+    let error = f.invoker.invoke(invocation("b", "echo", "{}")).await.unwrap_err();
+    assert_eq!(Problem::from(&error).status, 503);
+    assert!(error.to_string().contains("no such file"));
+    f.apps.wait_settled().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_at_its_deadline() {
+    let f = fixture(5);
+    let error = f.invoker.invoke(invocation("a", "hang", "{}")).await.unwrap_err();
+    assert!(matches!(error, InvokeError::Exec { source: ExecError::Deadline, .. }));
+    assert_eq!(Problem::from(&error).message, "operation timed out");
+    f.journal.only();
+}
+
+#[tokio::test]
+async fn a_dropped_call_is_audited_too() {
+    let f = fixture(5);
+    let task = tokio::spawn({
+        let invoker = f.invoker.clone();
+        async move { invoker.invoke(invocation("a", "hang", "{}")).await }
+    });
+    f.entered.notified().await;
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert_eq!(f.journal.only().outcome, Outcome::Abandoned);
+}
+
+#[tokio::test]
+async fn shutdown_takes_the_apps_out() {
+    let f = fixture(5);
+    assert_eq!(f.apps.drain().len(), 1);
+    let error = f.invoker.invoke(invocation("a", "echo", "{}")).await.unwrap_err();
+    assert_eq!(Problem::from(&error).status, 503);
+}
