@@ -1,1 +1,14 @@
-//! The daemon.
+//! gestaltd: one daemon that offers apps over HTTP and owns what each of them would otherwise re-solve.
+//!
+//! * [`cli`] parses the command line and loads the configuration.
+//! * [`bootstrap`] turns a checked configuration into a running [`Daemon`](bootstrap::Daemon), one file per stage.
+//! * [`ingress`] is the doors: decoding requests, rendering answers. The path between is `gestalt-invoke`'s.
+//! * [`audit`] and [`telemetry`] say where records and log lines go.
+//!
+//! **Invariant:** `bootstrap` parses no file format and `ingress` sees no executor.
+
+pub mod audit;
+pub mod bootstrap;
+pub mod cli;
+pub mod ingress;
+pub mod telemetry;

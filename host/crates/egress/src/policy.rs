@@ -1,0 +1,101 @@
+//! Which hosts an app may name, and which ports anybody may.
+
+use crate::settings::{BlockedPorts, DefaultAction};
+use gestalt_core::egress::DenyReason;
+use gestalt_core::host::{Host, HostPattern};
+use std::collections::HashSet;
+
+/// One app's `egress.allowedHosts` together with the server's default.
+///
+/// Decides on canonical hosts only, without allocating: exact entries by hash, `*.suffix` entries one by one, so the
+/// work depends on the operator's list and not on how many labels an app puts into a name.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    exact: HashSet<Host>,
+    below: Vec<Box<str>>,
+    default: DefaultAction,
+}
+
+/// Proof that a policy was asked about a host, and which kind of rule let it pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// An entry is this host.
+    Exact,
+    /// A `*.suffix` entry covers it.
+    Below,
+    /// The list is empty and the default is to allow.
+    Open,
+}
+
+impl Policy {
+    /// A policy from an app's list and the server's default, which counts only if the list is empty.
+    pub fn new(allowed: impl IntoIterator<Item = HostPattern>, default: DefaultAction) -> Self {
+        let mut policy = Self { exact: HashSet::new(), below: Vec::new(), default };
+        for pattern in allowed {
+            match pattern {
+                HostPattern::Exact(host) => drop(policy.exact.insert(host)),
+                HostPattern::Below(suffix) => policy.below.push(suffix),
+            }
+        }
+        policy
+    }
+
+    /// Decides about a host.
+    ///
+    /// # Errors
+    /// [`DenyReason::HostNotAllowed`] when there is a list without it, [`DenyReason::DefaultDeny`] when there is none.
+    pub fn check(&self, host: &Host) -> Result<Grant, DenyReason> {
+        if self.exact.is_empty() && self.below.is_empty() {
+            return match self.default {
+                DefaultAction::Allow => Ok(Grant::Open),
+                DefaultAction::Deny => Err(DenyReason::DefaultDeny),
+            };
+        }
+        if self.exact.contains(host) {
+            return Ok(Grant::Exact);
+        }
+        match host {
+            Host::Name(name) if self.below.iter().any(|suffix| is_below(name, suffix)) => Ok(Grant::Below),
+            _ => Err(DenyReason::HostNotAllowed),
+        }
+    }
+}
+
+/// `suffix` starts with its dot, so a match ends at a label; something must stand before it.
+fn is_below(name: &str, suffix: &str) -> bool {
+    name.len() > suffix.len() && name.ends_with(suffix)
+}
+
+/// The bad ports of the Fetch standard (fetch.spec.whatwg.org, "port blocking"), without 0, which no request can name.
+const FETCH: [u16; 82] = [
+    1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109, 110,
+    111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532,
+    540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061,
+    6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
+];
+
+impl BlockedPorts {
+    /// Whether requests to `port` are refused.
+    pub fn blocks(&self, port: u16) -> bool {
+        match self {
+            Self::Fetch => FETCH.binary_search(&port).is_ok(),
+            Self::None => false,
+            Self::List(ports) => ports.contains(&port),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fetch_ports_are_sorted_for_the_search() {
+        assert!(FETCH.is_sorted());
+        for (port, expect) in [(22, true), (25, true), (53, true), (10080, true), (80, false), (443, false), (8443, false)] {
+            assert_eq!(BlockedPorts::Fetch.blocks(port), expect, "{port}");
+        }
+        assert!(!BlockedPorts::None.blocks(25) && BlockedPorts::List(vec![8080]).blocks(8080));
+        assert!(!BlockedPorts::List(vec![8080]).blocks(25));
+    }
+}

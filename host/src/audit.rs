@@ -1,0 +1,188 @@
+//! Audit records as structured log records: message `audit`, target `audit`, INFO when allowed and WARN when denied.
+//!
+//! The field names are a schema that operators' queries depend on; the golden test below is its definition.
+
+use gestalt_core::audit::{Egress, Invocation, Outcome, Record, Sink};
+
+/// Writes audit records into the log.
+pub struct LogAudit;
+
+impl Sink for LogAudit {
+    fn record(&self, record: Record) {
+        match record {
+            Record::Invocation(record) => invocation(&record),
+            Record::Egress(record) => egress(&record),
+        }
+    }
+}
+
+fn given(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// One macro body for both levels: tracing fixes the level of an event at compile time.
+macro_rules! event {
+    ($allowed:expr, $($fields:tt)*) => {
+        if $allowed {
+            tracing::info!(target: "audit", "log.type" = "audit", allowed = true, $($fields)*);
+        } else {
+            tracing::warn!(target: "audit", "log.type" = "audit", allowed = false, $($fields)*);
+        }
+    };
+}
+
+fn invocation(record: &Invocation) {
+    let (decision, status, error) = match &record.outcome {
+        Outcome::Answered(status) => (None, Some(*status), None),
+        Outcome::Denied(decision) => (Some(*decision), None, None),
+        Outcome::Failed(error) => (None, None, Some(error.as_str())),
+        Outcome::Abandoned => (None, None, Some("abandoned by the caller")),
+    };
+    let credential = &record.credential;
+    event!(
+        decision.is_none(),
+        request_id = &*record.request_id,
+        source = record.source.as_str(),
+        provider = record.app,
+        operation = record.operation,
+        depth = record.depth,
+        auth_source = record.auth_source,
+        subject_id = record.subject.as_str(),
+        subject_kind = record.subject.kind(),
+        caller_app = record.caller_app.as_ref().map(|app| app.as_str()),
+        authorization_decision = decision,
+        credential_mode = given(&credential.mode),
+        credential_subject_id = given(&credential.subject_id),
+        credential_connection = given(&credential.connection),
+        credential_instance = given(&credential.instance),
+        status,
+        error,
+        duration_us = u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX),
+        client_ip = given(&record.request.client_ip),
+        remote_addr = given(&record.request.remote_addr),
+        user_agent = given(&record.request.user_agent),
+        "audit"
+    );
+}
+
+fn egress(record: &Egress) {
+    let operation = if record.denied.is_some() { "egress.denied" } else { "egress.allowed" };
+    event!(
+        record.denied.is_none(),
+        source = "egress",
+        provider = record.app.as_str(),
+        operation,
+        request_id = given(&record.invocation_id),
+        subject_id = given(&record.subject),
+        host = given(&record.host),
+        raw_host = given(&record.raw_host),
+        port = record.port,
+        scheme = record.scheme,
+        method = record.method,
+        reason = record.denied.map(|reason| reason.as_str()),
+        count = record.count,
+        bytes = record.bytes,
+        "audit"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gestalt_core::egress::DenyReason;
+    use gestalt_core::{AppName, CredentialChoice, Origin, RequestMeta, SubjectRef};
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn check(record: Record, expect: serde_json::Value) {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let subscriber = tracing_subscriber::fmt().json().without_time().with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || LogAudit.record(record));
+        let line: serde_json::Value = serde_json::from_slice(&buffer.0.lock().unwrap()).unwrap();
+        assert_eq!(line, expect, "{line:#}");
+    }
+
+    fn sample(outcome: Outcome) -> Record {
+        Record::Invocation(Invocation {
+            request_id: "0b6c".into(),
+            source: Origin::Http,
+            app: "tickets".into(),
+            operation: "issues.list".into(),
+            depth: 1,
+            subject: SubjectRef::parse("user:42").unwrap(),
+            auth_source: "session",
+            caller_app: Some(AppName::parse("triage").unwrap()),
+            credential: CredentialChoice { mode: "none".into(), ..CredentialChoice::default() },
+            request: Arc::new(RequestMeta { client_ip: "192.0.2.1".into(), ..RequestMeta::default() }),
+            duration: Duration::from_micros(1500),
+            outcome,
+        })
+    }
+
+    #[test]
+    fn an_answered_invocation() {
+        check(
+            sample(Outcome::Answered(200)),
+            serde_json::json!({"level": "INFO", "target": "audit", "fields": {
+                "message": "audit", "log.type": "audit", "allowed": true, "request_id": "0b6c", "source": "http",
+                "provider": "tickets", "operation": "issues.list", "depth": 1, "auth_source": "session",
+                "subject_id": "user:42", "subject_kind": "user", "caller_app": "triage", "credential_mode": "none",
+                "status": 200, "duration_us": 1500, "client_ip": "192.0.2.1"
+            }}),
+        );
+    }
+
+    #[test]
+    fn a_denied_invocation() {
+        check(
+            sample(Outcome::Denied("token_scope_denied")),
+            serde_json::json!({"level": "WARN", "target": "audit", "fields": {
+                "message": "audit", "log.type": "audit", "allowed": false, "request_id": "0b6c", "source": "http",
+                "provider": "tickets", "operation": "issues.list", "depth": 1, "auth_source": "session",
+                "subject_id": "user:42", "subject_kind": "user", "caller_app": "triage", "credential_mode": "none",
+                "authorization_decision": "token_scope_denied", "duration_us": 1500, "client_ip": "192.0.2.1"
+            }}),
+        );
+    }
+
+    #[test]
+    fn a_denied_request() {
+        let record = Egress {
+            app: AppName::parse("tickets").unwrap(),
+            denied: Some(DenyReason::HostNotAllowed),
+            invocation_id: "0b6c".into(),
+            subject: "user:42".into(),
+            host: "evil.test".into(),
+            raw_host: "EVIL.test".into(),
+            port: 443,
+            scheme: "https".into(),
+            method: "GET".into(),
+            count: 3,
+            bytes: 0,
+        };
+        check(
+            Record::Egress(record),
+            serde_json::json!({"level": "WARN", "target": "audit", "fields": {
+                "message": "audit", "log.type": "audit", "allowed": false, "source": "egress", "provider": "tickets",
+                "operation": "egress.denied", "request_id": "0b6c", "subject_id": "user:42", "host": "evil.test",
+                "raw_host": "EVIL.test", "port": 443, "scheme": "https", "method": "GET",
+                "reason": "host_not_allowed", "count": 3, "bytes": 0
+            }}),
+        );
+    }
+}

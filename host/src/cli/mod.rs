@@ -1,0 +1,87 @@
+//! The command line. Every command ends with exit code 0 or, after one line that says why, 1.
+
+mod serve;
+mod validate;
+
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Offers apps to agents, services and people; owns login, credentials, policy and audit for all of them.
+#[derive(Debug, Parser)]
+#[command(name = "gestaltd", disable_version_flag = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Print the version and exit.
+    #[arg(short = 'v', long)]
+    version: bool,
+    #[command(flatten)]
+    sources: Sources,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon until SIGINT or SIGTERM.
+    Serve(Sources),
+    /// Load the configuration and every manifest it names, report all problems, and start nothing.
+    Validate {
+        #[command(flatten)]
+        sources: Sources,
+        /// Print problems as a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the version.
+    Version,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, clap::Args)]
+struct Sources {
+    /// Configuration file; repeat to merge several, left to right. Default: $GESTALT_CONFIG, ./config.yaml, ~/.gestaltd/config.yaml.
+    #[arg(long = "config", value_name = "FILE")]
+    config: Vec<PathBuf>,
+    /// Directory for prepared artifacts, instead of server.artifactsDir.
+    #[arg(long, value_name = "DIR")]
+    artifacts_dir: Option<PathBuf>,
+}
+
+/// Runs the command that `arguments` spell, program name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
+    if arguments.version {
+        return version();
+    }
+    let result = match arguments.command {
+        Some(Command::Version) => return version(),
+        Some(Command::Serve(sources)) => serve::run(&sources),
+        Some(Command::Validate { sources, json }) => return validate::run(&sources, json),
+        None => serve::run(&arguments.sources),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(std::io::stderr(), &format!("gestaltd: {error:#}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn version() -> ExitCode {
+    say(std::io::stdout(), concat!("gestaltd ", env!("CARGO_PKG_VERSION"), "\n"));
+    ExitCode::SUCCESS
+}
+
+/// Writes text for a person; a closed pipe is nobody's error.
+fn say(mut to: impl Write, text: &str) {
+    let _ = to.write_all(text.as_bytes());
+}
