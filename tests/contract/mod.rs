@@ -1,0 +1,3 @@
+//! The committed contracts agree with each other.
+
+mod wit;
