@@ -11,9 +11,13 @@ use gestalt_core::{
     AppName, Call, CallContext, CallLink, Credential, CredentialChoice, ExecError, Executor, Metadata, Origin, Params,
     Principal, Reply, Secret,
 };
+use http_body::Frame;
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -22,8 +26,14 @@ struct Direct;
 
 #[async_trait]
 impl Outbound for Direct {
-    async fn send(&self, request: http::Request<Body>, _: SendOptions) -> Result<http::Response<Body>, EgressError> {
+    async fn send(
+        &self,
+        mut request: http::Request<Body>,
+        _: SendOptions,
+    ) -> Result<http::Response<Body>, EgressError> {
         let authority = request.uri().authority().unwrap().as_str().to_owned();
+        *request.uri_mut() = request.uri().path_and_query().unwrap().as_str().parse().unwrap();
+        request.headers_mut().insert("host", authority.parse().unwrap());
         let stream = TcpStream::connect(authority).await.map_err(|e| EgressError::Connect(e.to_string()))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
@@ -53,10 +63,7 @@ async fn upstream(method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> 
         }
         "/never" => std::future::pending().await,
         "/large" => "x".repeat(2000).into_response(),
-        "/stream" => {
-            let chunks = futures_of_chunks();
-            Response::new(axum::body::Body::new(chunks))
-        }
+        "/stream" => Response::new(axum::body::Body::new(Chunks(0))),
         _ => format!(
             "{method} {uri} auth={} type={} agent={} {}",
             header("authorization"),
@@ -68,21 +75,17 @@ async fn upstream(method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> 
     }
 }
 
-/// A body of unknown length that is over the bound.
-fn futures_of_chunks() -> impl http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + 'static {
-    struct Chunks(u8);
-    impl http_body::Body for Chunks {
-        type Data = Bytes;
-        type Error = std::convert::Infallible;
-        fn poll_frame(
-            mut self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
-            self.0 += 1;
-            std::task::Poll::Ready((self.0 < 100).then(|| Ok(http_body::Frame::data(Bytes::from_static(&[b'x'; 100])))))
-        }
+/// A body that does not say how long it is, which is over the bound.
+struct Chunks(u8);
+
+impl http_body::Body for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0 += 1;
+        Poll::Ready((self.0 < 100).then(|| Ok(Frame::data(Bytes::from_static(&[b'x'; 100])))))
     }
-    Chunks(0)
 }
 
 async fn start() -> String {
@@ -93,7 +96,10 @@ async fn start() -> String {
 }
 
 fn build(base: &str, op: &str, outbound: Arc<dyn Outbound>) -> RestExecutor {
-    let limits = RestLimits { response: ByteSize(1000), ..RestLimits::default() };
+    build_with(RestLimits { response: ByteSize(1000), ..RestLimits::default() }, base, op, outbound)
+}
+
+fn build_with(limits: RestLimits, base: &str, op: &str, outbound: Arc<dyn Outbound>) -> RestExecutor {
     let app = AppName::parse("tickets").unwrap();
     RestExecutor::build(app, &surface(base, &[], vec![operation(op)]), outbound, limits).unwrap()
 }
@@ -170,8 +176,8 @@ async fn an_answer_over_the_bound_is_cut_off() {
 #[tokio::test]
 async fn time_ends_with_the_callers_deadline_or_our_own() {
     let base = start().await;
-    let mut executor = build(&base, "GET /never", Arc::new(Direct));
-    executor.limits.timeout = Duration::from_millis(20);
+    let limits = RestLimits { timeout: Duration::from_millis(20), ..RestLimits::default() };
+    let executor = build_with(limits, &base, "GET /never", Arc::new(Direct));
     assert!(matches!(executor.execute(call("op", "{}", None)).await, Err(ExecError::UpstreamTimeout)));
     let mut late = call("op", "{}", None);
     late.deadline = Instant::now();
