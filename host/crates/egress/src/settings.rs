@@ -50,7 +50,7 @@ pub enum PrivateNetworks {
 /// `server.egress.blockedPorts`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum BlockedPorts {
-    /// The bad ports of the Fetch standard: those of protocols that can be made to misread HTTP.
+    /// The bad ports of the Fetch standard, Redis and memcached: protocols that can be made to misread HTTP.
     #[default]
     Fetch,
     /// No port.

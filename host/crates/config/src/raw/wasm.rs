@@ -1,0 +1,172 @@
+//! `runtime.providers.<name>.config` of a `driver: wasm` runtime. Names and defaults: `gestalt_core::limits`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A wasm runtime: what its apps share, the bounds of each, and named profiles of other bounds.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawWasm {
+    /// Largest component file.
+    pub(crate) max_component_size: Option<String>,
+    /// Compilation.
+    pub(crate) compile: Option<RawCompile>,
+    /// Instance slots.
+    pub(crate) pool: Option<RawPool>,
+    /// Tick of the CPU clock.
+    pub(crate) epoch_interval: Option<String>,
+    /// Calls at once, all apps together.
+    pub(crate) max_concurrency: Option<i64>,
+    /// Profiles an app chooses with `runtime.template`, each laid over the bounds given here.
+    pub(crate) templates: Option<BTreeMap<String, Option<RawProfile>>>,
+    // The bounds of each app, once more key by key: serde cannot refuse unknown keys through a flattened struct.
+    /// Memory of an instance.
+    pub(crate) memory: Option<String>,
+    /// Wall time of a call.
+    pub(crate) timeout: Option<String>,
+    /// CPU time of a call.
+    pub(crate) cpu_time: Option<String>,
+    /// Wall time of instantiation and start.
+    pub(crate) startup_timeout: Option<String>,
+    /// Calls at once.
+    pub(crate) concurrency: Option<i64>,
+    /// Calls waiting.
+    pub(crate) queue: Option<i64>,
+    /// How long a call waits.
+    pub(crate) queue_timeout: Option<String>,
+    /// Resource handles of an instance.
+    pub(crate) handles: Option<i64>,
+    /// Bytes passed to the host in one call of an import.
+    pub(crate) hostcall_bytes: Option<String>,
+    /// Started instances standing by.
+    pub(crate) standby: Option<i64>,
+    /// `invocation`: an instance per call. `app`: one for all calls.
+    pub(crate) isolation: Option<RawIsolation>,
+    /// Size of an answer.
+    pub(crate) result: Option<String>,
+    /// Nesting of an answer.
+    pub(crate) result_depth: Option<i64>,
+    /// Log output.
+    pub(crate) logs: Option<RawLogs>,
+    /// Outgoing HTTP.
+    pub(crate) egress: Option<RawEgressLimits>,
+}
+
+/// Bounds on one app.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawProfile {
+    /// Memory of an instance.
+    pub(crate) memory: Option<String>,
+    /// Wall time of a call.
+    pub(crate) timeout: Option<String>,
+    /// CPU time of a call.
+    pub(crate) cpu_time: Option<String>,
+    /// Wall time of instantiation and start.
+    pub(crate) startup_timeout: Option<String>,
+    /// Calls at once.
+    pub(crate) concurrency: Option<i64>,
+    /// Calls waiting.
+    pub(crate) queue: Option<i64>,
+    /// How long a call waits.
+    pub(crate) queue_timeout: Option<String>,
+    /// Resource handles of an instance.
+    pub(crate) handles: Option<i64>,
+    /// Bytes passed to the host in one call of an import.
+    pub(crate) hostcall_bytes: Option<String>,
+    /// Started instances standing by.
+    pub(crate) standby: Option<i64>,
+    /// `invocation`: an instance per call. `app`: one for all calls.
+    pub(crate) isolation: Option<RawIsolation>,
+    /// Size of an answer.
+    pub(crate) result: Option<String>,
+    /// Nesting of an answer.
+    pub(crate) result_depth: Option<i64>,
+    /// Log output.
+    pub(crate) logs: Option<RawLogs>,
+    /// Outgoing HTTP.
+    pub(crate) egress: Option<RawEgressLimits>,
+}
+
+impl RawWasm {
+    /// Takes the bounds of each app out.
+    pub(crate) fn profile(&mut self) -> RawProfile {
+        RawProfile {
+            memory: self.memory.take(),
+            timeout: self.timeout.take(),
+            cpu_time: self.cpu_time.take(),
+            startup_timeout: self.startup_timeout.take(),
+            concurrency: self.concurrency.take(),
+            queue: self.queue.take(),
+            queue_timeout: self.queue_timeout.take(),
+            handles: self.handles.take(),
+            hostcall_bytes: self.hostcall_bytes.take(),
+            standby: self.standby.take(),
+            isolation: self.isolation.take(),
+            result: self.result.take(),
+            result_depth: self.result_depth.take(),
+            logs: self.logs.take(),
+            egress: self.egress.take(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum RawIsolation {
+    Invocation,
+    App,
+}
+
+/// Compilation.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawCompile {
+    /// For one component.
+    pub(crate) timeout: Option<String>,
+}
+
+/// Instance slots.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawPool {
+    /// How many.
+    pub(crate) instances: Option<i64>,
+    /// Largest memory of one.
+    pub(crate) memory: Option<String>,
+}
+
+/// Log output.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawLogs {
+    /// Bytes one call may write.
+    pub(crate) per_call: Option<String>,
+}
+
+/// Outgoing HTTP.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawEgressLimits {
+    /// At once.
+    pub(crate) connections: Option<i64>,
+    /// Up to a finished TLS handshake.
+    pub(crate) connect_timeout: Option<String>,
+    /// From the request to the answer's head.
+    pub(crate) first_byte_timeout: Option<String>,
+    /// Between two chunks of a body.
+    pub(crate) idle_timeout: Option<String>,
+    /// The whole exchange.
+    pub(crate) total_timeout: Option<String>,
+    /// Bytes.
+    pub(crate) max_request_body: Option<String>,
+    /// Bytes.
+    pub(crate) max_response_body: Option<String>,
+    /// Bytes of a response head.
+    pub(crate) max_header_bytes: Option<String>,
+    /// Lines of a response head.
+    pub(crate) max_headers: Option<i64>,
+    /// Within any minute.
+    pub(crate) requests_per_minute: Option<i64>,
+}

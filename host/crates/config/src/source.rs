@@ -1,0 +1,187 @@
+//! Files as they were written, and what is found wrong with them.
+
+use crate::path::KeyPath;
+use crate::problem::{Excerpt, Location, Problem, Problems};
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Largest file read. A catalog of ten thousand operations is below it; a log file passed by mistake is not.
+pub(crate) const MAX_FILE: u64 = 16 << 20;
+
+/// Part of one file, in bytes of its text as written (before expansion).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Span {
+    pub(crate) file: u16,
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+/// One file's text and the parts of it that must not be shown.
+#[derive(Debug)]
+struct Source {
+    file: Arc<Path>,
+    text: String,
+    line_starts: Vec<u32>,
+    secrets: Vec<Range<usize>>,
+}
+
+/// The files of one load.
+#[derive(Debug, Default)]
+pub(crate) struct Sources(Vec<Source>);
+
+/// What is wrong, before it is laid out for reading.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) span: Span,
+    pub(crate) path: KeyPath,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+    /// What of the file to show.
+    pub(crate) show: Show,
+}
+
+/// What of the file a finding shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// The place only: the text around it is not understood well enough to know that it holds no secret.
+    Nothing,
+    /// The line.
+    Line,
+    /// The line, and the marked text as the offending value.
+    Value,
+    /// Neither line nor column mean anything.
+    File,
+}
+
+impl Sources {
+    /// Takes a text in and numbers it.
+    pub(crate) fn add(&mut self, file: &Path, text: String) -> u16 {
+        let breaks = text.bytes().enumerate().filter(|&(_, b)| b == b'\n').map(|(i, _)| offset(i + 1));
+        let line_starts = std::iter::once(0).chain(breaks).collect();
+        self.0.push(Source { file: file.into(), text, line_starts, secrets: Vec::new() });
+        u16::try_from(self.0.len() - 1).unwrap_or(u16::MAX)
+    }
+
+    pub(crate) fn text(&self, file: u16) -> &str {
+        self.0.get(usize::from(file)).map_or("", |s| &s.text)
+    }
+
+    /// From now on the text at `span` is shown to nobody.
+    pub(crate) fn blot(&mut self, span: Span) {
+        if let Some(source) = self.0.get_mut(usize::from(span.file)) {
+            source.secrets.push(span.start as usize..span.end as usize);
+        }
+    }
+
+    pub(crate) fn locate(&self, span: Span) -> Location {
+        match self.0.get(usize::from(span.file)) {
+            Some(source) => source.locate(span.start),
+            None => Location::file(Path::new("")),
+        }
+    }
+
+    /// Lays findings out, in the order of files and lines.
+    pub(crate) fn report(&self, mut findings: Vec<Finding>) -> Problems {
+        findings.sort_by_key(|f| f.span);
+        findings.dedup_by(|a, b| (a.span, &a.message, &a.path) == (b.span, &b.message, &b.path));
+        Problems(findings.into_iter().map(|f| self.lay_out(f)).collect())
+    }
+
+    fn lay_out(&self, finding: Finding) -> Problem {
+        let Finding { span, path, message, hint, show } = finding;
+        let (mut at, mut value, mut excerpt) = (self.locate(span), None, None);
+        if let Some(source) = self.0.get(usize::from(span.file)) {
+            match show {
+                Show::File => at = Location::file(&source.file),
+                Show::Nothing => {}
+                Show::Line => excerpt = source.excerpt(span),
+                Show::Value => (excerpt, value) = (source.excerpt(span), source.value(span)),
+            }
+        }
+        Problem { at, path: path.to_string(), value, message, hint, excerpt }
+    }
+}
+
+impl Source {
+    fn locate(&self, at: u32) -> Location {
+        let line = self.line_starts.partition_point(|&start| start <= at);
+        let start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        let before = self.text.get(start as usize..at as usize).unwrap_or("");
+        Location { file: self.file.clone(), line: offset(line), column: offset(before.chars().count() + 1) }
+    }
+
+    /// The value as written, when it fits a line and is no secret.
+    fn value(&self, span: Span) -> Option<String> {
+        const MOST: usize = 80;
+        let range = span.start as usize..span.end as usize;
+        let secret = self.secrets.iter().any(|s| s.start < range.end && range.start < s.end);
+        let text = self.text.get(range).filter(|t| !secret && !t.contains('\n') && !t.is_empty())?;
+        match text.char_indices().nth(MOST) {
+            Some((cut, _)) => Some(format!("{}…", &text[..cut])),
+            None => Some(text.to_owned()),
+        }
+    }
+
+    /// The line `span` begins on, with every secret in it replaced by three stars.
+    fn excerpt(&self, span: Span) -> Option<Excerpt> {
+        const WIDEST: usize = 160;
+        let line = self.line_starts.partition_point(|&start| start <= span.start);
+        let start = *self.line_starts.get(line.checked_sub(1)?)? as usize;
+        let end = self.text.get(start..)?.find('\n').map_or(self.text.len(), |i| start + i);
+        let secrets: Vec<_> = self.secrets.iter().filter(|s| s.start < end && start < s.end).collect();
+        let (mut shown, mut caret, mut len) = (String::new(), 0, 0);
+        let mut starred = false;
+        for (i, c) in self.text.get(start..end)?.trim_end_matches('\r').char_indices() {
+            let at = start + i;
+            let secret = secrets.iter().any(|s| s.contains(&at));
+            let width = if !secret { 1 } else { usize::from(!starred) * 3 };
+            if at < span.start as usize {
+                caret += width;
+            } else if at < span.end as usize {
+                len += width;
+            }
+            match (secret, starred) {
+                (true, false) => shown.push_str("***"),
+                (true, true) => {}
+                (false, _) => shown.push(if c.is_control() { ' ' } else { c }),
+            }
+            starred = secret;
+        }
+        let wide = shown.chars().count();
+        if wide > WIDEST {
+            return None;
+        }
+        Some(Excerpt { line: shown, start: caret, len: len.clamp(1, wide.saturating_sub(caret).max(1)) })
+    }
+}
+
+/// Offsets fit: [`MAX_FILE`] is far below `u32::MAX`.
+pub(crate) fn offset(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// Reads a whole file of text.
+///
+/// # Errors
+/// Why not, in words that can follow the file's name.
+pub(crate) fn read(mut file: File) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    file.by_ref().take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|e| explain(&e))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(format!("is larger than {} MiB", MAX_FILE >> 20));
+    }
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())
+}
+
+/// The operating system's reason, without its number.
+pub(crate) fn explain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "does not exist".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),
+        std::io::ErrorKind::IsADirectory => "is a directory".to_owned(),
+        kind => format!("cannot be read: {kind}"),
+    }
+}

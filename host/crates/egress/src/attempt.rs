@@ -1,0 +1,114 @@
+//! One attempt to send a request, from the first look at it to its end: exactly one note in the ledger.
+
+use crate::body::Upload;
+use crate::ledger::Ledger;
+use crate::refusal::Refusal;
+use crate::uri::Target;
+use gestalt_core::audit;
+use gestalt_core::egress::{Attribution, DenyReason, EgressError};
+use http::{Method, Uri};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Longest piece of a host, scheme or method that an app wrote and a record repeats, in bytes.
+const RAW_HOST: usize = 256;
+const RAW_WORD: usize = 32;
+
+/// An attempt under way. Writes its note when dropped, however it came to that.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    ledger: Arc<Ledger>,
+    attribution: Attribution,
+    method: Method,
+    uri: Uri,
+    /// `None` until the URI was understood.
+    target: Option<Target>,
+    upload: Arc<Upload>,
+    received: u64,
+    denied: Option<DenyReason>,
+    remedy: Option<String>,
+}
+
+impl Attempt {
+    /// Opens the attempt to send a request.
+    pub(crate) fn open(ledger: Arc<Ledger>, attribution: Attribution, method: Method, uri: Uri) -> Self {
+        let upload = Arc::default();
+        Self { ledger, attribution, method, uri, target: None, upload, received: 0, denied: None, remedy: None }
+    }
+
+    /// Notes where the request goes.
+    pub(crate) fn aim(&mut self, target: Target) {
+        self.target = Some(target);
+    }
+
+    /// Ends the attempt with a refusal, and hands back what of it the app may see.
+    pub(crate) fn fail(mut self, refusal: Refusal) -> EgressError {
+        self.denied = refusal.reason;
+        self.remedy = refusal.remedy;
+        refusal.error
+    }
+
+    pub(crate) fn upload(&self) -> &Arc<Upload> {
+        &self.upload
+    }
+
+    pub(crate) fn count_received(&mut self, length: usize) {
+        self.received += length as u64;
+    }
+
+    fn record(&self) -> audit::Egress {
+        let raw_host = self.uri.host().unwrap_or_default();
+        let raw_scheme = self.uri.scheme_str().unwrap_or_default();
+        let (host, port, scheme) = match &self.target {
+            Some(target) => {
+                (target.host.to_string(), target.port, if target.tls { "https" } else { "http" }.to_owned())
+            }
+            None => (String::new(), self.uri.port_u16().unwrap_or(0), escape(raw_scheme, RAW_WORD)),
+        };
+        audit::Egress {
+            app: self.ledger.app().clone(),
+            denied: self.denied,
+            invocation_id: Arc::clone(&self.attribution.invocation_id),
+            subject: Arc::clone(&self.attribution.subject),
+            host,
+            raw_host: escape(raw_host, RAW_HOST),
+            port,
+            scheme,
+            method: escape(self.method.as_str(), RAW_WORD),
+            count: 1,
+            bytes: self.upload.bytes.load(Ordering::Relaxed) + self.received,
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let record = self.record();
+        self.ledger.note(record, self.remedy.take());
+    }
+}
+
+/// Printable ASCII, at most `max` bytes: a record is read on terminals and by parsers.
+fn escape(text: &str, max: usize) -> String {
+    let mut escaped = String::new();
+    for piece in text.chars().map(char::escape_default) {
+        if escaped.len() + piece.len() > max {
+            break;
+        }
+        escaped.extend(piece);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_text_is_short_and_printable() {
+        assert_eq!(escape("a.test", 256), "a.test");
+        assert_eq!(escape("a\n\u{0430}\"", 256), "a\\n\\u{430}\\\"");
+        assert_eq!(escape(&"x".repeat(300), 256).len(), 256);
+        assert_eq!(escape("ab\n", 3), "ab");
+    }
+}

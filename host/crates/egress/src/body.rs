@@ -1,0 +1,221 @@
+//! Bodies with bounds, in either direction. Nothing here decodes: what is counted is what was on the wire.
+
+use crate::exchange::Exchange;
+use crate::headers::filter_trailers;
+use bytes::Bytes;
+use gestalt_core::egress::{Body as CoreBody, EgressError};
+use gestalt_core::limits::ByteSize;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+
+/// What a request's body tells the one who waits for the answer, past the HTTP machinery between them.
+#[derive(Debug, Default)]
+pub(crate) struct Upload {
+    /// Bytes taken from the app.
+    pub(crate) bytes: AtomicU64,
+    /// Why the body ended badly.
+    pub(crate) error: OnceLock<EgressError>,
+}
+
+/// A request's body: at most as long as allowed, exactly as long as declared.
+pub(crate) struct RequestBody {
+    inner: CoreBody,
+    limit: ByteSize,
+    declared: Option<u64>,
+    sent: u64,
+    upload: Arc<Upload>,
+}
+
+impl RequestBody {
+    /// Wraps a body whose head declares `declared` bytes.
+    ///
+    /// # Errors
+    /// When the head already says that it cannot end well: too long, or another length than the body knows to have.
+    pub(crate) fn new(
+        inner: CoreBody,
+        declared: Option<u64>,
+        limit: ByteSize,
+        upload: Arc<Upload>,
+    ) -> Result<Self, EgressError> {
+        let hint = inner.size_hint();
+        let known = if inner.is_end_stream() { Some(0) } else { hint.exact() };
+        if declared.is_some_and(|declared| known.is_some_and(|known| known != declared)) {
+            return Err(wrong_length());
+        }
+        if declared.unwrap_or(0).max(hint.lower()) > limit.0 {
+            return Err(EgressError::RequestTooLarge(limit));
+        }
+        Ok(Self { inner, limit, declared, sent: 0, upload })
+    }
+
+    fn count(&mut self, length: usize) -> Result<(), EgressError> {
+        self.sent += length as u64;
+        self.upload.bytes.store(self.sent, Ordering::Relaxed);
+        if self.sent > self.limit.0 {
+            return Err(EgressError::RequestTooLarge(self.limit));
+        }
+        if self.declared.is_some_and(|declared| self.sent > declared) {
+            return Err(wrong_length());
+        }
+        Ok(())
+    }
+
+    fn fail<T>(&self, error: EgressError) -> Poll<Option<Result<T, EgressError>>> {
+        let _ = self.upload.error.set(error.clone());
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn complete(&self) -> bool {
+        self.declared.is_none_or(|declared| declared == self.sent)
+    }
+}
+
+fn wrong_length() -> EgressError {
+    EgressError::Protocol("request body is not as long as its content-length".to_owned())
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = EgressError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
+        match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => match self.count(data.len()) {
+                    Ok(()) => Poll::Ready(Some(Ok(Frame::data(data)))),
+                    Err(error) => self.fail(error),
+                },
+                Err(frame) => Poll::Ready(clean_trailers(frame).map(Ok)),
+            },
+            Some(Err(error)) => self.fail(error),
+            None if self.complete() => Poll::Ready(None),
+            None => self.fail(wrong_length()),
+        }
+    }
+
+    /// A body that ended too early is not at its end: the error is still to come.
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream() && self.complete()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+fn clean_trailers(frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+    let mut trailers = frame.into_trailers().ok()?;
+    filter_trailers(&mut trailers);
+    Some(Frame::trailers(trailers))
+}
+
+/// When an answer's body is late.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Between two chunks, while somebody waits for the next.
+    pub(crate) idle: Duration,
+    /// All of it.
+    pub(crate) deadline: Instant,
+}
+
+/// An answer's body. Owns the exchange, and with it connection and permit, until it ends, fails or is dropped.
+pub(crate) struct ResponseBody {
+    inner: Incoming,
+    /// `None` once the body has ended.
+    exchange: Option<Exchange>,
+    limit: ByteSize,
+    received: u64,
+    idle: Duration,
+    idle_timer: Option<Pin<Box<Sleep>>>,
+    total_timer: Pin<Box<Sleep>>,
+}
+
+impl ResponseBody {
+    /// Wraps a body; one that is known to be empty gives the connection back at once.
+    ///
+    /// # Errors
+    /// When its head already declares more than `limit`.
+    pub(crate) fn new(inner: Incoming, exchange: Exchange, limit: ByteSize, pace: Pace) -> Result<Self, EgressError> {
+        if inner.size_hint().lower() > limit.0 {
+            return Err(exchange.fail(EgressError::ResponseTooLarge(limit)));
+        }
+        let exchange = (!inner.is_end_stream()).then_some(exchange);
+        let total_timer = Box::pin(tokio::time::sleep_until(pace.deadline));
+        Ok(Self { inner, exchange, limit, received: 0, idle: pace.idle, idle_timer: None, total_timer })
+    }
+
+    /// Ends the exchange with an error, which closes the connection.
+    fn fail(&mut self, error: EgressError) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
+        let error = match self.exchange.take() {
+            Some(exchange) => exchange.fail(error),
+            None => error,
+        };
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn late(&mut self, cx: &mut Context<'_>) -> bool {
+        let idle = self.idle;
+        let timer = self.idle_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        timer.as_mut().poll(cx).is_ready()
+    }
+
+    fn take(&mut self, data: Bytes) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
+        self.received += data.len() as u64;
+        if let Some(exchange) = &mut self.exchange {
+            exchange.count_received(data.len());
+        }
+        if self.received > self.limit.0 {
+            return self.fail(EgressError::ResponseTooLarge(self.limit));
+        }
+        if self.inner.is_end_stream() {
+            self.exchange = None;
+        }
+        Poll::Ready(Some(Ok(Frame::data(data))))
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = EgressError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
+        if self.exchange.is_none() {
+            return Poll::Ready(None);
+        }
+        if self.total_timer.as_mut().poll(cx).is_ready() {
+            return self.fail(EgressError::ReadTimeout);
+        }
+        let Poll::Ready(next) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            return if self.late(cx) { self.fail(EgressError::ReadTimeout) } else { Poll::Pending };
+        };
+        self.idle_timer = None;
+        match next {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => self.take(data),
+                Err(frame) => Poll::Ready(clean_trailers(frame).map(Ok)),
+            },
+            Some(Err(error)) => {
+                let error = self.exchange.as_ref().map_or(EgressError::ReadTimeout, |exchange| exchange.body_error(&error));
+                self.fail(error)
+            }
+            None => {
+                self.exchange = None;
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.exchange.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.exchange.is_none() { SizeHint::with_exact(0) } else { self.inner.size_hint() }
+    }
+}

@@ -1,0 +1,142 @@
+//! Which header fields pass, in either direction.
+
+use gestalt_core::egress::EgressError;
+use http::header::{self, HeaderMap, HeaderName};
+
+/// Removes from a request what is the connection's business or could speak for the daemon: the app does neither.
+pub(crate) fn filter_request(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+    remove_matching(headers, speaks_for_proxy);
+    headers.remove(header::HOST);
+}
+
+/// Removes from an answer what was said to this end of the connection only.
+pub(crate) fn filter_response(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+}
+
+/// Removes from a trailer section everything that would have been removed from the head, and what frames or routes a
+/// message, which is too late to say there (RFC 9110, 6.5.1).
+pub(crate) fn filter_trailers(trailers: &mut HeaderMap) {
+    filter_request(trailers);
+    trailers.remove(header::CONTENT_LENGTH);
+    trailers.remove(header::AUTHORIZATION);
+    trailers.remove(header::CONTENT_ENCODING);
+    trailers.remove(header::CONTENT_TYPE);
+}
+
+/// The length a request declares.
+///
+/// # Errors
+/// [`EgressError::Protocol`] unless there is none, or one of decimal digits alone: two readings of a length are two
+/// readings of where the message ends.
+pub(crate) fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, EgressError> {
+    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().ok().filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
+    match (text.and_then(|text| text.parse().ok()), values.next()) {
+        (Some(length), None) => Ok(Some(length)),
+        _ => Err(EgressError::Protocol("invalid content-length".to_owned())),
+    }
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        // Naming it here would take the length away from a message that keeps its body.
+        .filter(|name| *name != header::CONTENT_LENGTH)
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    remove_matching(headers, is_hop_by_hop);
+}
+
+fn remove_matching(headers: &mut HeaderMap, matches: impl Fn(&str) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| matches(name.as_str())).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection" | "keep-alive" | "te" | "transfer-encoding" | "upgrade" | "http2-settings"
+    ) || name.starts_with("proxy-")
+}
+
+/// `server.egress.forwardedHeaders: strip`: upstreams believe these about their client's origin.
+fn speaks_for_proxy(name: &str) -> bool {
+    name == "forwarded" || name == "via" || name == "x-real-ip" || name.starts_with("x-forwarded-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn map(names: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in names {
+            headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn request_heads_keep_only_what_is_for_the_server() {
+        let mut headers = map(&[
+            ("host", "evil.test"),
+            ("host", "evil2.test"),
+            ("connection", "x-one, Keep-Alive, content-length"),
+            ("connection", "x-two"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+            ("keep-alive", "1"),
+            ("proxy-authorization", "secret"),
+            ("proxy-connection", "keep-alive"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("http2-settings", "x"),
+            ("forwarded", "for=1.2.3.4"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-host", "evil.test"),
+            ("content-length", "3"),
+            ("authorization", "Bearer t"),
+            ("x-forward", "kept"),
+        ]);
+        filter_request(&mut headers);
+        assert_eq!(headers, map(&[("content-length", "3"), ("authorization", "Bearer t"), ("x-forward", "kept")]));
+    }
+
+    #[test]
+    fn c13_trailers_carry_no_framing() {
+        let mut trailers = map(&[("host", "evil.test"), ("content-length", "1"), ("x-checksum", "ok"), ("x-forwarded-for", "1")]);
+        filter_trailers(&mut trailers);
+        assert_eq!(trailers, map(&[("x-checksum", "ok")]));
+    }
+
+    #[test]
+    fn c04_one_reading_of_a_length() {
+        for (values, expect) in [
+            (&[][..], Some(None)),
+            (&["5"], Some(Some(5))),
+            (&["0"], Some(Some(0))),
+            (&["5", "5"], None),
+            (&["+5"], None),
+            (&["5, 5"], None),
+            (&[""], None),
+            (&["-1"], None),
+            (&["99999999999999999999"], None),
+        ] {
+            let headers = map(&values.iter().map(|value| ("content-length", *value)).collect::<Vec<_>>());
+            assert_eq!(declared_length(&headers).ok(), expect, "{values:?}");
+        }
+    }
+}

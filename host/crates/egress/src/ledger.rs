@@ -1,0 +1,191 @@
+//! The audit trail of one app's attempts: one record each, until there are too many; then one for many alike.
+
+use gestalt_core::AppName;
+use gestalt_core::audit::{self, Record, Sink};
+use gestalt_core::egress::DenyReason;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Tells the time. Injected, so that what happens after a minute can be tested in none.
+pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// One app's records.
+///
+/// Within a minute the first attempts are written as they come. Once half of the minute's records are used, attempts
+/// that are alike (same outcome, same host) share one, written when the minute is over; those records count against the
+/// next minute. Beyond as many hosts as there are shared records, hosts share one per outcome. So an app that makes a
+/// thousand attempts in a blink costs a minute's worth of records, and every attempt is in the count of one.
+pub(crate) struct Ledger {
+    app: AppName,
+    sink: Arc<dyn Sink>,
+    clock: Clock,
+    per_minute: usize,
+    state: Mutex<State>,
+}
+
+struct State {
+    opened: Instant,
+    written: usize,
+    shared: HashMap<(Option<DenyReason>, String), Entry>,
+    /// Whether a task will close the window.
+    timer: bool,
+}
+
+struct Entry {
+    record: audit::Egress,
+    remedy: Option<String>,
+}
+
+impl Ledger {
+    pub(crate) fn new(app: AppName, sink: Arc<dyn Sink>, clock: Clock, per_minute: u32) -> Self {
+        let state = State { opened: clock(), written: 0, shared: HashMap::new(), timer: false };
+        Self { app, sink, clock, per_minute: per_minute.max(1) as usize, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn app(&self) -> &AppName {
+        &self.app
+    }
+
+    /// Takes note of one attempt.
+    pub(crate) fn note(self: &Arc<Self>, record: audit::Egress, remedy: Option<String>) {
+        let mut state = self.lock();
+        let mut due = state.close_if_over((self.clock)());
+        if state.written < self.per_minute.div_ceil(2) {
+            state.written += 1;
+            due.push(Entry { record, remedy });
+        } else {
+            state.share(record, remedy, self.per_minute / 2);
+            self.arm(&mut state);
+        }
+        drop(state);
+        self.write(due);
+    }
+
+    /// Writes every shared record now.
+    pub(crate) fn flush(&self) {
+        let due = self.lock().drain();
+        self.write(due);
+    }
+
+    /// Sees to it that shared records are written also if no further attempt comes. Without a runtime, the next attempt,
+    /// [`Ledger::flush`] or the drop does it.
+    fn arm(self: &Arc<Self>, state: &mut State) {
+        if state.timer {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        state.timer = true;
+        let (ledger, mut rest) = (Arc::downgrade(self), WINDOW);
+        runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(rest).await;
+                let Some(ledger) = ledger.upgrade() else { return };
+                match ledger.tick() {
+                    Some(left) => rest = left,
+                    None => return,
+                }
+            }
+        });
+    }
+
+    /// Closes the window if it is over; otherwise says how long it still lasts.
+    fn tick(&self) -> Option<Duration> {
+        let mut state = self.lock();
+        let now = (self.clock)();
+        let left = WINDOW.saturating_sub(now.saturating_duration_since(state.opened));
+        if !left.is_zero() && !state.shared.is_empty() {
+            return Some(left);
+        }
+        state.timer = false;
+        let due = state.close_if_over(now);
+        drop(state);
+        self.write(due);
+        None
+    }
+
+    /// Outside of the lock: a sink is somebody else's code.
+    fn write(&self, due: Vec<Entry>) {
+        for Entry { record, remedy } in due {
+            if let Some(reason) = record.denied {
+                log_denial(&record, reason, remedy.as_deref());
+            }
+            self.sink.record(Record::Egress(record));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn close_if_over(&mut self, now: Instant) -> Vec<Entry> {
+        if now.saturating_duration_since(self.opened) < WINDOW {
+            return Vec::new();
+        }
+        let due = self.drain();
+        self.opened = now;
+        self.written = due.len();
+        due
+    }
+
+    fn drain(&mut self) -> Vec<Entry> {
+        self.shared.drain().map(|(_, entry)| entry).collect()
+    }
+
+    fn share(&mut self, mut record: audit::Egress, remedy: Option<String>, max: usize) {
+        let mut key = (record.denied, record.host.clone());
+        if !self.shared.contains_key(&key) && self.shared.len() >= max {
+            key.1 = String::new();
+            record.host = String::new();
+            record.raw_host = String::new();
+        }
+        match self.shared.entry(key) {
+            std::collections::hash_map::Entry::Occupied(mut entry) => {
+                let shared = &mut entry.get_mut().record;
+                shared.count += record.count;
+                shared.bytes += record.bytes;
+            }
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(Entry { record, remedy });
+            }
+        }
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("app", &self.app).finish_non_exhaustive()
+    }
+}
+
+/// Tells the operator which line of the config would have let it pass; the app is not told.
+fn log_denial(record: &audit::Egress, reason: DenyReason, remedy: Option<&str>) {
+    tracing::warn!(
+        target: "gestalt::egress",
+        app = %record.app,
+        reason = reason.as_str(),
+        host = record.host,
+        raw_host = record.raw_host,
+        port = record.port,
+        scheme = record.scheme,
+        method = record.method,
+        count = record.count,
+        invocation = &*record.invocation_id,
+        config = remedy.unwrap_or_default(),
+        "outgoing request denied"
+    );
+}
+
+#[cfg(test)]
+mod tests;

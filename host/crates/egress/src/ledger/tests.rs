@@ -1,0 +1,126 @@
+use super::*;
+use std::sync::mpsc;
+
+struct Kept(Mutex<mpsc::Sender<audit::Egress>>);
+
+impl Sink for Kept {
+    fn record(&self, record: Record) {
+        if let Record::Egress(record) = record {
+            self.0.lock().unwrap().send(record).unwrap();
+        }
+    }
+}
+
+struct Desk {
+    ledger: Arc<Ledger>,
+    now: Arc<Mutex<Instant>>,
+    records: mpsc::Receiver<audit::Egress>,
+}
+
+impl Desk {
+    fn new(per_minute: u32) -> Self {
+        let (sender, records) = mpsc::channel();
+        let now = Arc::new(Mutex::new(Instant::now()));
+        let clock: Clock = Arc::new({
+            let now = Arc::clone(&now);
+            move || *now.lock().unwrap()
+        });
+        let sink = Arc::new(Kept(Mutex::new(sender)));
+        Self { ledger: Arc::new(Ledger::new(AppName::parse("a").unwrap(), sink, clock, per_minute)), now, records }
+    }
+
+    fn note(&self, host: &str, denied: Option<DenyReason>) {
+        let record = audit::Egress {
+            app: self.ledger.app().clone(),
+            denied,
+            invocation_id: "i".into(),
+            subject: "s".into(),
+            host: host.to_owned(),
+            raw_host: host.to_owned(),
+            port: 443,
+            scheme: "https".to_owned(),
+            method: "GET".to_owned(),
+            count: 1,
+            bytes: 10,
+        };
+        self.ledger.note(record, None);
+    }
+
+    fn pass(&self, time: Duration) {
+        *self.now.lock().unwrap() += time;
+    }
+
+    /// Host, count and bytes of everything written since the last look.
+    fn written(&self) -> Vec<(String, u64, u64)> {
+        let mut written: Vec<_> = self.records.try_iter().map(|r| (r.host, r.count, r.bytes)).collect();
+        written.sort();
+        written
+    }
+}
+
+const DENIED: Option<DenyReason> = Some(DenyReason::HostNotAllowed);
+
+#[test]
+fn few_attempts_are_one_record_each() {
+    let desk = Desk::new(60);
+    for _ in 0..30 {
+        desk.note("evil.test", DENIED);
+    }
+    assert_eq!(desk.written(), vec![("evil.test".to_owned(), 1, 10); 30]);
+}
+
+#[test]
+fn a_flood_shares_records_and_loses_none() {
+    let desk = Desk::new(4);
+    for _ in 0..1000 {
+        desk.note("evil.test", DENIED);
+    }
+    desk.note("allowed.test", None);
+    assert_eq!(desk.written().len(), 2);
+    desk.pass(WINDOW);
+    desk.note("evil.test", DENIED);
+    assert_eq!(desk.written(), [("allowed.test".to_owned(), 1, 10), ("evil.test".to_owned(), 998, 9980)]);
+    // Two records of this minute are used by the last one's, so this attempt is a shared one again.
+    desk.ledger.flush();
+    assert_eq!(desk.written(), [("evil.test".to_owned(), 1, 10)]);
+}
+
+#[test]
+fn many_hosts_share_one_record() {
+    let desk = Desk::new(4);
+    for host in 0..1000 {
+        desk.note(&format!("{host:04}.evil.test"), DENIED);
+    }
+    desk.ledger.flush();
+    let written = desk.written();
+    assert_eq!(written.len(), 5);
+    assert_eq!(written[0], (String::new(), 996, 9960));
+    assert_eq!(written.iter().map(|(_, count, _)| count).sum::<u64>(), 1000);
+}
+
+#[test]
+fn nothing_is_lost_when_the_app_goes_away() {
+    let desk = Desk::new(1);
+    for _ in 0..3 {
+        desk.note("evil.test", DENIED);
+    }
+    let Desk { ledger, records, .. } = desk;
+    drop(ledger);
+    assert_eq!(records.iter().map(|record| record.count).sum::<u64>(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shared_records_are_written_when_the_minute_is_over() {
+    let desk = Desk::new(2);
+    for _ in 0..3 {
+        desk.note("evil.test", DENIED);
+    }
+    assert_eq!(desk.written().len(), 1);
+    desk.pass(WINDOW);
+    tokio::time::advance(WINDOW + Duration::from_millis(1)).await;
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(desk.written(), [("evil.test".to_owned(), 2, 20)]);
+    assert!(!desk.ledger.lock().timer);
+}
