@@ -1,3 +1,6 @@
 //! The one integration test binary of this package: a module per concern.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step of a test is a failed test")]
+
 mod contract;
+mod tidy;
