@@ -1,1 +1,45 @@
-//! Every file format the daemon reads or writes.
+//! Every file format the daemon reads: config v6, manifests, catalogs.
+//!
+//! ```text
+//! text ──env──▶ text ──yaml──▶ tree ──shape──▶ tree ──merge──▶ tree ──decode──▶ Raw ──check──▶ Checked
+//!      ${NAME}        spans          one file                all files                 Deployment, Manifest, Catalog
+//! ```
+//!
+//! * [`choose_files`] and [`load`] read a deployment; [`Manifest::load`] a package; [`read_catalog`] its operations.
+//! * What is wrong comes back as [`Problems`]: all of it in one run, each with file, line, column and key, printed like a
+//!   compiler's. What is right comes back as plain structs with every default filled in and every value parsed.
+//! * A key that belongs to a format but has nothing behind it yet is refused as such (`vocabulary`), never ignored.
+//! * A new key goes into `raw` (what may be written), into a checked type, and into `check` (what it means).
+//!
+//! **Invariant:** nothing live comes out of here: no socket, no process, no task; files are read and closed.
+//! **Invariant:** YAML is known to the module `yaml` only. Past `check` nothing is text that has to be parsed again.
+//! **Invariant:** no message holds a secret or the value of an environment variable.
+
+mod catalog;
+mod check;
+mod deployment;
+mod env;
+mod files;
+mod load;
+mod manifest;
+mod path;
+mod problem;
+mod raw;
+mod shape;
+mod source;
+mod tree;
+mod vocabulary;
+mod yaml;
+
+pub use catalog::read_catalog;
+pub use deployment::{
+    Action, AllowedHost, AllowedNetwork, App, BlockedPorts, Deployment, Dns, Egress, EgressAudit, Management, Placement,
+    Runtime, Server, WASM, WasmRuntime,
+};
+pub use env::{Env, Mode, ProcessEnv};
+pub use files::choose_files;
+pub use load::load;
+pub use manifest::{
+    Artifact, Build, Command, Entrypoint, Manifest, RestOperation, RestParameter, RestSurface, Run,
+};
+pub use problem::{Location, Problem, Problems};

@@ -37,19 +37,11 @@ impl KeyPath {
 
     /// Whether `pattern` (`apps.*.env`) names this very path; `*` stands for any one step.
     pub(crate) fn matches(&self, pattern: &str) -> bool {
-        self.0.len() == pattern.split('.').count() && self.starts_like(pattern)
-    }
-
-    /// Whether `pattern` names this path or something above it.
-    pub(crate) fn is_under(&self, pattern: &str) -> bool {
-        self.0.len() >= pattern.split('.').count() && self.starts_like(pattern)
-    }
-
-    fn starts_like(&self, pattern: &str) -> bool {
-        pattern.split('.').zip(&self.0).all(|(want, step)| match step {
+        let like = |(want, step): (&str, &Step)| match step {
             Step::Key(key) => want == "*" || want == key,
             Step::Index(_) => want == "*",
-        })
+        };
+        self.0.len() == pattern.split('.').count() && pattern.split('.').zip(&self.0).all(like)
     }
 }
 
@@ -77,8 +69,7 @@ mod tests {
         let path = KeyPath::default().dotted("apps.x.egress.allowedHosts").index(2);
         assert_eq!(path.to_string(), "apps.x.egress.allowedHosts[2]");
         assert_eq!(KeyPath::default().key("a b").key("c").to_string(), "[\"a b\"].c");
-        assert!(path.is_under("apps.*.egress") && !path.matches("apps.*.egress"));
+        assert!(!path.matches("apps.*.egress"));
         assert!(path.matches("apps.*.egress.allowedHosts.*"));
-        assert!(!path.is_under("apps.*.env"));
     }
 }

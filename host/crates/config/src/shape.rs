@@ -246,8 +246,11 @@ fn foreign_key(
         Standing::Later => (format!("{} knows this key, but it is not available yet", around.keys.format), None),
         Standing::Gone(hint) => ("this key is gone".to_owned(), Some(hint.to_owned())),
         Standing::Unknown => {
-            let later = around.keys.later_below(&full);
-            ("unknown key".to_owned(), nearest(key, known.iter().map(String::as_str).chain(later)))
+            let mut candidates: Vec<&str> = known.iter().map(String::as_str).collect();
+            for later in around.keys.later_below(&full) {
+                candidates.push(later);
+            }
+            ("unknown key".to_owned(), nearest(key, candidates.into_iter()))
         }
     };
     hide(&entry.node, around.sources);

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawConfig {
     /// Exactly `gestaltd.config/v6`, in every file.
+    #[allow(dead_code, reason = "judged file by file, before the merge")]
     pub(crate) api_version: Option<String>,
     /// The daemon itself.
     pub(crate) server: Option<RawServer>,

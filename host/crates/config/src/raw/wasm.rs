@@ -5,8 +5,10 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// A wasm runtime: what its apps share, the bounds of each, and named profiles of other bounds.
+// serde cannot refuse unknown keys beside a flattened struct; the schema can, and is asked first.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub(crate) struct RawWasm {
     /// Largest component file.
     pub(crate) max_component_size: Option<String>,
@@ -20,37 +22,9 @@ pub(crate) struct RawWasm {
     pub(crate) max_concurrency: Option<i64>,
     /// Profiles an app chooses with `runtime.template`, each laid over the bounds given here.
     pub(crate) templates: Option<BTreeMap<String, Option<RawProfile>>>,
-    // The bounds of each app, once more key by key: serde cannot refuse unknown keys through a flattened struct.
-    /// Memory of an instance.
-    pub(crate) memory: Option<String>,
-    /// Wall time of a call.
-    pub(crate) timeout: Option<String>,
-    /// CPU time of a call.
-    pub(crate) cpu_time: Option<String>,
-    /// Wall time of instantiation and start.
-    pub(crate) startup_timeout: Option<String>,
-    /// Calls at once.
-    pub(crate) concurrency: Option<i64>,
-    /// Calls waiting.
-    pub(crate) queue: Option<i64>,
-    /// How long a call waits.
-    pub(crate) queue_timeout: Option<String>,
-    /// Resource handles of an instance.
-    pub(crate) handles: Option<i64>,
-    /// Bytes passed to the host in one call of an import.
-    pub(crate) hostcall_bytes: Option<String>,
-    /// Started instances standing by.
-    pub(crate) standby: Option<i64>,
-    /// `invocation`: an instance per call. `app`: one for all calls.
-    pub(crate) isolation: Option<RawIsolation>,
-    /// Size of an answer.
-    pub(crate) result: Option<String>,
-    /// Nesting of an answer.
-    pub(crate) result_depth: Option<i64>,
-    /// Log output.
-    pub(crate) logs: Option<RawLogs>,
-    /// Outgoing HTTP.
-    pub(crate) egress: Option<RawEgressLimits>,
+    /// The bounds of each app.
+    #[serde(flatten)]
+    pub(crate) profile: RawProfile,
 }
 
 /// Bounds on one app.
@@ -87,29 +61,6 @@ pub(crate) struct RawProfile {
     pub(crate) logs: Option<RawLogs>,
     /// Outgoing HTTP.
     pub(crate) egress: Option<RawEgressLimits>,
-}
-
-impl RawWasm {
-    /// Takes the bounds of each app out.
-    pub(crate) fn profile(&mut self) -> RawProfile {
-        RawProfile {
-            memory: self.memory.take(),
-            timeout: self.timeout.take(),
-            cpu_time: self.cpu_time.take(),
-            startup_timeout: self.startup_timeout.take(),
-            concurrency: self.concurrency.take(),
-            queue: self.queue.take(),
-            queue_timeout: self.queue_timeout.take(),
-            handles: self.handles.take(),
-            hostcall_bytes: self.hostcall_bytes.take(),
-            standby: self.standby.take(),
-            isolation: self.isolation.take(),
-            result: self.result.take(),
-            result_depth: self.result_depth.take(),
-            logs: self.logs.take(),
-            egress: self.egress.take(),
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

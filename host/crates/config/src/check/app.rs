@@ -1,0 +1,212 @@
+//! `apps.<name>`.
+
+use super::Report;
+use crate::deployment::{AllowedHost, App, Placement, Runtime};
+use crate::manifest;
+use crate::path::KeyPath;
+use crate::raw::config::{RawApp, RawPlacement, RawSource};
+use crate::shape::{list, nearest};
+use gestalt_core::AppName;
+use gestalt_core::host::{HostPattern, PatternError};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What an app's entry is checked against.
+pub(crate) struct Runtimes<'a> {
+    pub(crate) all: &'a BTreeMap<String, Runtime>,
+    pub(crate) default: Option<&'a str>,
+}
+
+/// `None` when the entry is beyond use; what is wrong has been reported.
+pub(crate) fn app(
+    report: &mut Report<'_>,
+    at: &KeyPath,
+    key: &str,
+    raw: Option<RawApp>,
+    runtimes: &Runtimes<'_>,
+) -> Option<App> {
+    let name = AppName::parse(key).map_err(|why| report.problem(at, format!("the app's name {why}"))).ok();
+    let Some(raw) = raw else {
+        report.problem(at, "the entry is empty; an app needs a `source`");
+        return None;
+    };
+    let manifest = source(report, at, raw.source);
+    let env = raw.env.unwrap_or_default();
+    for name in env.keys().filter(|name| name.is_empty() || name.contains(['=', '\0'])) {
+        report.problem(&at.key("env").key(name), "is not the name of an environment variable");
+    }
+    let allowed = raw.egress.and_then(|e| e.allowed_hosts).unwrap_or_default();
+    let placement = raw.runtime.and_then(|raw| placement(report, &at.key("runtime"), raw, runtimes));
+    let icon_file = raw.icon_file.filter(|f| !f.trim().is_empty()).map(PathBuf::from);
+    if icon_file.as_ref().is_some_and(|file| !file.is_file()) {
+        report.problem(&at.key("iconFile"), "there is no such file");
+    }
+    let allowed_hosts = hosts(report, &at.dotted("egress.allowedHosts"), allowed);
+    Some(App {
+        name: name?,
+        at: report.locate(at),
+        manifest: manifest?,
+        manifest_at: report.locate(&at.key("source")),
+        display_name: trimmed(raw.display_name),
+        description: trimmed(raw.description),
+        icon_file,
+        config: raw.config.map(serde_json::Value::Object),
+        env: env.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect(),
+        allowed_hosts,
+        placement,
+    })
+}
+
+/// Text without surrounding space; `None` when nothing is left.
+pub(crate) fn trimmed(text: Option<String>) -> Option<String> {
+    text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty())
+}
+
+/// The manifest file the entry names. Of the forms of a source, only a manifest on this machine is available yet.
+fn source(report: &mut Report<'_>, at: &KeyPath, raw: Option<RawSource>) -> Option<PathBuf> {
+    let at = at.key("source");
+    let (at, text) = match raw {
+        Some(RawSource::Path(text)) => (at, text),
+        Some(RawSource::Form(form)) => (at.key("path"), form.path.unwrap_or_default()),
+        None => (at, String::new()),
+    };
+    let text = text.trim();
+    let message = match kind_of_source(text) {
+        Source::Missing => "is required: the path of the app's manifest".to_owned(),
+        Source::Url => "is a URL; such sources are part of config v6, but not available yet".to_owned(),
+        Source::Release => "is a provider release; such sources are part of config v6, but not available yet".to_owned(),
+        Source::OtherScheme => "is a kind of URL that is not supported".to_owned(),
+        Source::Manifest => match manifest::find(Path::new(text)) {
+            Ok(file) => return Some(file),
+            Err(why) => why,
+        },
+    };
+    report.problem(&at, message);
+    None
+}
+
+/// What a scalar `source` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Missing,
+    Url,
+    Release,
+    OtherScheme,
+    Manifest,
+}
+
+pub(crate) fn kind_of_source(text: &str) -> Source {
+    let is_scheme = |s: &str| {
+        s.len() > 1 && s.starts_with(|c: char| c.is_ascii_alphabetic())
+            && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+    };
+    match text.split_once(':') {
+        _ if text.is_empty() => Source::Missing,
+        Some(("http" | "https", rest)) if rest.starts_with("//") => Source::Url,
+        Some((scheme, _)) if is_scheme(scheme) => Source::OtherScheme,
+        _ if Path::new(text).file_name().is_some_and(|name| name == "provider-release.yaml") => Source::Release,
+        _ => Source::Manifest,
+    }
+}
+
+/// Suffixes under which anybody can have a name: a wildcard over one is a wildcard over strangers.
+const SHARED: [&str; 12] = [
+    ".amazonaws.com",
+    ".azurewebsites.net",
+    ".cloudfront.net",
+    ".github.io",
+    ".herokuapp.com",
+    ".netlify.app",
+    ".ngrok.io",
+    ".nip.io",
+    ".pages.dev",
+    ".sslip.io",
+    ".vercel.app",
+    ".workers.dev",
+];
+
+fn hosts(report: &mut Report<'_>, at: &KeyPath, raw: Vec<String>) -> Vec<AllowedHost> {
+    let mut hosts = Vec::with_capacity(raw.len());
+    for (i, text) in raw.into_iter().enumerate() {
+        let at = at.index(i);
+        let pattern = match HostPattern::parse(&text) {
+            Ok(pattern) => pattern,
+            Err(why) => {
+                report.hinted(&at, why.to_string(), host_hint(&text, why));
+                continue;
+            }
+        };
+        if let HostPattern::Below(suffix) = &pattern
+            && (suffix.matches('.').count() == 1 || SHARED.contains(&&**suffix))
+        {
+            let hint = "name the hosts, or a suffix that is yours".to_owned();
+            report.warning(&at, "EGRESS_BROAD_WILDCARD: allows names that belong to anybody", Some(hint));
+        }
+        let location = report.locate(&at);
+        hosts.push(AllowedHost { pattern, text, at: location });
+    }
+    hosts
+}
+
+/// The host in what was written, when that is a URL or carries a port, a path or space.
+fn host_hint(text: &str, why: PatternError) -> Option<String> {
+    if matches!(why, PatternError::Wildcard | PatternError::WildcardAddress) {
+        return Some("write a host name, an address, or `*.` and a name: `*.example.com`".to_owned());
+    }
+    let bare = text.trim().rsplit_once("://").map_or(text.trim(), |(_, rest)| rest);
+    let bare = bare.rsplit_once('@').map_or(bare, |(_, rest)| rest);
+    let bare = bare.split(['/', ':', '?', '#']).next().unwrap_or_default();
+    (bare != text && HostPattern::parse(bare).is_ok()).then(|| format!("write only the host: `{bare}`; any port is meant"))
+}
+
+fn placement(report: &mut Report<'_>, at: &KeyPath, raw: RawPlacement, runtimes: &Runtimes<'_>) -> Option<Placement> {
+    let named = trimmed(raw.provider);
+    let Some(runtime) = named.as_deref().or(runtimes.default).map(str::to_owned) else {
+        let hint = "name one here, or in `server.runtime.defaultProvider`".to_owned();
+        report.hinted(&at.key("provider"), "no runtime is named, and there is no default one", Some(hint));
+        return None;
+    };
+    let Some(entry) = runtimes.all.get(&runtime) else {
+        let hint = nearest(&runtime, runtimes.all.keys().map(String::as_str));
+        report.hinted(&at.key("provider"), "`runtime.providers` has no such entry", hint);
+        return None;
+    };
+    let template = trimmed(raw.template);
+    if let Some(name) = &template {
+        let at = at.key("template");
+        match entry {
+            Runtime::Local => report.problem(&at, format!("runtime `{runtime}` is `driver: local`, which has no templates")),
+            Runtime::Wasm(wasm) if !wasm.templates.contains_key(name) => {
+                let known: Vec<_> = wasm.templates.keys().map(String::as_str).collect();
+                let hint = nearest(name, known.iter().copied()).or_else(|| match known.is_empty() {
+                    true => Some(format!("`runtime.providers.{runtime}.config.templates` has none")),
+                    false => Some(format!("it has {}", list(&known, "and"))),
+                });
+                report.hinted(&at, format!("runtime `{runtime}` has no such template"), hint);
+            }
+            Runtime::Wasm(_) => {}
+        }
+    }
+    Some(Placement { runtime, template, at: report.locate(at) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_by_their_spelling() {
+        for (text, expect) in [
+            ("", Source::Missing),
+            ("./a/manifest.yaml", Source::Manifest),
+            ("a", Source::Manifest),
+            ("/a:b/manifest.yaml", Source::Manifest),
+            ("https://h/provider-release.yaml", Source::Url),
+            ("git+https://h/x", Source::OtherScheme),
+            ("file:///x", Source::OtherScheme),
+            ("dist/provider-release.yaml", Source::Release),
+        ] {
+            assert_eq!(kind_of_source(text), expect, "{text}");
+        }
+    }
+}

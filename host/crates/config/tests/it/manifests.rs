@@ -1,0 +1,49 @@
+use crate::fixture::{Fixture, check};
+use gestalt_config::Manifest;
+
+fn read(fixture: &Fixture) -> Result<String, String> {
+    let manifest = Manifest::load(&fixture.env.dir).or_else(|_| Manifest::load(&fixture.env.dir.join("main.yaml")));
+    let manifest = manifest.map_err(|problems| problems.to_string())?;
+    let catalog = manifest.catalog().map_err(|problems| problems.to_string())?;
+    let catalog = catalog.map(|c| format!("\ncatalog: {c:#?}")).unwrap_or_default();
+    Ok(format!("{manifest:#?}{catalog}"))
+}
+
+#[test]
+fn manifests() {
+    check("manifest", read);
+}
+
+#[test]
+fn found_in_its_directory_json_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, version: &str| {
+        let text = format!("{{\n\t\"kind\": \"app\",\n\t\"source\": \"a.b/c/d/e\",\n\t\"version\": \"{version}\", \"spec\": {{}}}}");
+        std::fs::write(dir.path().join(name), text).unwrap();
+    };
+    assert!(Manifest::load(dir.path()).unwrap_err().to_string().contains("the directory has no manifest.json"));
+    assert!(Manifest::load(&dir.path().join("gone.yaml")).unwrap_err().to_string().contains("no such file"));
+    for (name, version) in [("manifest.yml", "1.0.0"), ("manifest.yaml", "2.0.0"), ("manifest.json", "3.0.0")] {
+        write(name, version);
+        assert_eq!(Manifest::load(dir.path()).unwrap().version.to_string(), version);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn files_are_read_inside_the_package_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let package = dir.path().join("package");
+    std::fs::create_dir(&package).unwrap();
+    std::fs::write(package.join("manifest.yaml"), "kind: app\nsource: a.b/c/d/e\nversion: 1.0.0\nspec: {}\n").unwrap();
+    std::fs::write(dir.path().join("outside"), "secret").unwrap();
+    std::fs::write(package.join("inside"), "open").unwrap();
+    std::os::unix::fs::symlink("../outside", package.join("out")).unwrap();
+    std::os::unix::fs::symlink("inside", package.join("in")).unwrap();
+    let manifest = Manifest::load(&package).unwrap();
+    assert_eq!(manifest.read("in".as_ref()).unwrap(), "open");
+    assert!(manifest.read("out".as_ref()).is_err());
+    assert!(manifest.read("../outside".as_ref()).is_err());
+    std::os::unix::fs::symlink("../outside", package.join("catalog.yaml")).unwrap();
+    assert!(manifest.catalog().is_err());
+}
