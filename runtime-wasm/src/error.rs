@@ -1,0 +1,80 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why a runtime could not be built, or an app not be launched.
+///
+/// The texts say what is wrong with the component or its surroundings. Which app and which file it is about, the
+/// caller knows and adds.
+#[derive(Debug, thiserror::Error)]
+pub enum WasmError {
+    /// The machine cannot give what the limits ask for, such as the address space of the instance pool.
+    #[error("wasm engine could not be built: {0}")]
+    Engine(String),
+    /// A bound of the app does not fit into the runtime's.
+    #[error("{what} of {asked} is more than the runtime's {most_name} of {most}")]
+    Limits {
+        /// The app's bound, as the config spells it.
+        what: &'static str,
+        /// Its value.
+        asked: String,
+        /// The runtime's bound, as the config spells it.
+        most_name: &'static str,
+        /// Its value.
+        most: String,
+    },
+    /// The cache directory cannot be used.
+    #[error("compile cache {path}: {source}", path = .path.display())]
+    Cache {
+        /// What could not be read or written.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The component file cannot be read.
+    #[error("component {path}: {source}", path = .path.display())]
+    Read {
+        /// The component.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The component file is larger than `maxComponentSize`.
+    #[error("component has more than {max}, the runtime's maxComponentSize")]
+    TooLarge {
+        /// The bound.
+        max: gestalt_core::limits::ByteSize,
+    },
+    /// The file is something else.
+    #[error("not a WebAssembly component: {0}")]
+    NotAComponent(&'static str),
+    /// The file starts as a component and goes wrong, or needs what this runtime does not offer.
+    #[error("component is invalid: {0}")]
+    Invalid(String),
+    /// Compilation did not end within `compile.timeout`.
+    #[error("component compile timed out after {0:?}")]
+    CompileTimeout(Duration),
+    /// The component imports what no app may have, or what nobody knows.
+    #[error("component imports what an app cannot have: {}", .0.join(", "))]
+    ForeignImports(Vec<String>),
+    /// The component is not an app of a version this runtime knows.
+    #[error("component exports no {expected}; it exports {}", list(.found))]
+    WrongWorld {
+        /// The interface an app exports.
+        expected: String,
+        /// What this component exports instead.
+        found: Vec<String>,
+    },
+    /// An interface has the right name and the wrong shape.
+    #[error("component does not fit the contract: {0}")]
+    Mismatch(String),
+    /// The component trapped, timed out or refused while it was started.
+    #[error("app did not start: {0}")]
+    Start(String),
+    /// What the component says about its operations cannot be used.
+    #[error("app's catalog is invalid: {0}")]
+    Catalog(String),
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
+}

@@ -1,0 +1,181 @@
+//! From a component file to an executor.
+
+use crate::bindings::GuestPre;
+use crate::cache::Lookup;
+use crate::executor::{Instances, WasmExecutor};
+use crate::gate::Gate;
+use crate::instance::{Instance, Maker, Standby};
+use crate::state::AppHost;
+use crate::{Runtime, WasmError, compile, convert, linker, vet};
+use gestalt_core::egress::Outbound;
+use gestalt_core::limits::{Isolation, Limits};
+use gestalt_core::service::HostServices;
+use gestalt_core::{AppName, Catalog, ExecError, Executor};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+use wasmtime::component::Component;
+
+/// One app to be launched.
+pub struct AppSpec {
+    /// Its name in the config; what the component is told it is called.
+    pub app: AppName,
+    /// The component file.
+    pub component: PathBuf,
+    /// `apps.<name>.config`, handed to the component as JSON text when it starts.
+    pub config: Option<Value>,
+    /// `apps.<name>.env`: the whole environment the component sees.
+    pub env: BTreeMap<String, String>,
+    /// Its bounds.
+    pub limits: Limits,
+    /// Its way out. The component has no other.
+    pub outbound: Arc<dyn Outbound>,
+    /// What it may ask of the host.
+    pub services: HostServices,
+    /// `server.baseUrl`, or empty: told to the component when it is asked something outside of a call. In a call, the
+    /// call's own context says it.
+    pub public_base_url: Arc<str>,
+}
+
+impl Runtime {
+    /// Loads, checks and starts an app.
+    ///
+    /// Reads the component, compiles it unless the cache has it, vets its imports and exports, and starts a first
+    /// instance: an app that cannot start is found out here, not by its first caller.
+    ///
+    /// # Errors
+    /// [`WasmError`] says at which of these steps, and why.
+    pub async fn launch(&self, spec: AppSpec) -> Result<Arc<dyn Executor>, WasmError> {
+        self.check(&spec.limits)?;
+        // Each launch needs a thread for reading and an instance besides those of calls and standbys.
+        let _place = self.launches.acquire().await.map_err(|e| WasmError::Engine(e.to_string()))?;
+        let component = self.component(spec.component.clone()).await?;
+        let has_stubs = vet::check(&self.engine, &component)?;
+        let mismatch = |e: wasmtime::Error| WasmError::Mismatch(format!("{e:#}"));
+        let pre = linker::resolve(&self.linker, &component, has_stubs).map_err(mismatch)?;
+        let pre = GuestPre::new(pre).map_err(mismatch)?;
+        let host = AppHost {
+            name: spec.app,
+            env: spec.env.into_iter().collect(),
+            limits: spec.limits,
+            outbound: spec.outbound,
+            services: spec.services,
+            public_base_url: spec.public_base_url,
+        };
+        let config = spec.config.map(|config| config.to_string());
+        let maker = Arc::new(Maker { engine: self.engine.clone(), pre, host: Arc::new(host), config });
+        self.start(maker).await
+    }
+
+    /// The bounds of an app that the runtime's own must cover.
+    fn check(&self, limits: &Limits) -> Result<(), WasmError> {
+        if limits.memory > self.limits.pool_memory {
+            return Err(WasmError::Limits {
+                what: "memory",
+                asked: limits.memory.to_string(),
+                most_name: "pool.memory",
+                most: self.limits.pool_memory.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The compiled component of a file, from the cache or through the compiler.
+    async fn component(&self, path: PathBuf) -> Result<Component, WasmError> {
+        let (cache, max) = (self.cache.clone(), self.limits.max_component_size);
+        let read = move || {
+            let bytes = read(&path, max.0).map_err(|source| WasmError::Read { path, source })?;
+            let bytes = bytes.ok_or(WasmError::TooLarge { max })?;
+            compile::check_header(&bytes)?;
+            let digest: [u8; 32] = Sha256::digest(&bytes).into();
+            let found = cache.load(&digest);
+            Ok((bytes, digest, found))
+        };
+        let (bytes, digest, found) = blocking(read).await?;
+        match found {
+            Lookup::Hit(component) => return Ok(component),
+            Lookup::Miss(reason) => tracing::info!(%reason, "compiling component"),
+        }
+        let artifact = self.compiler.compile(bytes).await?;
+        let cache = self.cache.clone();
+        // Loaded from where it was stored: the one way in, whoever compiled it and whenever.
+        let load = move || {
+            cache.store(&digest, &artifact)?;
+            match cache.load(&digest) {
+                Lookup::Hit(component) => Ok(component),
+                Lookup::Miss(reason) => Err(WasmError::Invalid(reason)),
+            }
+        };
+        blocking(load).await
+    }
+
+    /// Starts the first instance, which becomes the first to stand by.
+    async fn start(&self, maker: Arc<Maker>) -> Result<Arc<dyn Executor>, WasmError> {
+        let (instance, metadata) = maker.introduced().await.map_err(|e: ExecError| WasmError::Start(e.to_string()))?;
+        let limits = &maker.host.limits;
+        let has_session_catalog = metadata.supports_session_catalog;
+        let mut catalog = Catalog::default();
+        let mut is_catalog_complete = false;
+        if let Some(wit) = metadata.static_catalog {
+            catalog = convert::catalog(wit).map_err(WasmError::Catalog)?;
+            is_catalog_complete = !has_session_catalog;
+        }
+        if catalog.display_name.is_empty() {
+            catalog.display_name = metadata.display_name;
+        }
+        if catalog.description.is_empty() {
+            catalog.description = metadata.description;
+        }
+        let (places, instances) = match limits.isolation {
+            Isolation::Invocation => (limits.concurrency, self.standing_by(&maker, instance)),
+            Isolation::App => (1, self.kept(instance)?),
+        };
+        let gate = Gate::new(places, limits, self.calls.clone());
+        let catalog = Arc::new(catalog);
+        Ok(Arc::new(WasmExecutor { maker, gate, instances, catalog, is_catalog_complete, has_session_catalog }))
+    }
+
+    /// One that has started is enough until the app is called: an app nobody calls should cost no more.
+    fn standing_by(&self, maker: &Arc<Maker>, first: Instance) -> Instances {
+        let standby = Standby::new(maker.clone(), maker.host.limits.standby, self.standby_slots.clone());
+        standby.put(first);
+        Instances::Fresh(standby)
+    }
+
+    fn kept(&self, first: Instance) -> Result<Instances, WasmError> {
+        match self.standby_slots.clone().try_acquire_owned() {
+            Ok(slot) => Ok(Instances::Kept { instance: Mutex::new(Some(first)), _slot: slot }),
+            Err(_) => Err(WasmError::Start("no place is left in pool.instances for an instance of its own".into())),
+        }
+    }
+}
+
+/// The bytes of a file, `None` if there are more than `max`. Never reads past that, whatever the file is.
+fn read(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = File::open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    if meta.len() > max {
+        return Ok(None);
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
+    file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= max).then_some(bytes))
+}
+
+/// Runs work on files off the async threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, WasmError> + Send + 'static,
+) -> Result<T, WasmError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panic) => Err(WasmError::Invalid(format!("loading failed: {panic}"))),
+    }
+}
