@@ -1,0 +1,43 @@
+# What README and CI call. Each target sets up what it needs, and does nothing where nothing has changed.
+# Needed beforehand: rustup, Python 3.11, Node with npm, a C compiler.
+
+CONFIG ?= guest-examples/quickstart/gestalt.yaml
+# Crates outside of the workspace: they are built for another target, or are what a user would copy.
+APART := wit/rust guest-examples $(wildcard guest-examples/echo-native-rust*)
+
+.PHONY: build run test bench guests python tools
+.NOTPARALLEL:
+.DEFAULT_GOAL := build
+
+# Leaves gestaltd in the release folder of cargo's target directory.
+build:
+	cargo build --release --locked --package gestaltd
+
+run: build guests
+	cargo run --quiet --release --locked --package gestaltd -- serve --config $(CONFIG)
+
+# The last command is the one whose summary counts: everything that can fail before it is cheaper to mend.
+test: tools guests python
+	cargo fmt --all --check
+	@for crate in $(APART); do cargo fmt --manifest-path $$crate/Cargo.toml --all --check || exit 1; done
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items
+	cargo build --locked --package gestaltd
+	cargo test --locked --manifest-path wit/rust/Cargo.toml
+	cargo test --locked --workspace --no-fail-fast
+
+# Prints a table and writes it to target/bench.md.
+bench: build guests python
+	cargo bench --locked --package gestalt-tests
+
+# The example apps, each into its own directory.
+guests:
+	@sh guest-examples/build.sh
+
+# Python environments with the published SDKs, old and new, for native providers in tests.
+python:
+	@sh tests/setup/python.sh
+
+tools:
+	@cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	@cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
