@@ -15,10 +15,10 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 /// One app's records.
 ///
-/// Within a minute the first attempts are written as they come. Once half of the minute's records are used, attempts
-/// that are alike (same outcome, same host) share one, written when the minute is over; those records count against the
-/// next minute. Beyond as many hosts as there are shared records, hosts share one per outcome. So an app that makes a
-/// thousand attempts in a blink costs a minute's worth of records, and every attempt is in the count of one.
+/// Attempts are written as they come until the minute's records are used up. From then on those that are alike (same
+/// outcome, same host) share one, written when the minute is over and counted against the next. Shared records are half
+/// as many as a minute has; further hosts share one per outcome, without a name. So an app that makes a thousand
+/// attempts in a blink costs a minute's worth of records, and every attempt is in the count of one.
 pub(crate) struct Ledger {
     app: AppName,
     sink: Arc<dyn Sink>,
@@ -54,11 +54,11 @@ impl Ledger {
     pub(crate) fn note(self: &Arc<Self>, record: audit::Egress, remedy: Option<String>) {
         let mut state = self.lock();
         let mut due = state.close_if_over((self.clock)());
-        if state.written < self.per_minute.div_ceil(2) {
+        if state.written < self.per_minute {
             state.written += 1;
             due.push(Entry { record, remedy });
         } else {
-            state.share(record, remedy, self.per_minute / 2);
+            state.share(record, remedy, (self.per_minute / 2).max(1));
             self.arm(&mut state);
         }
         drop(state);
