@@ -7,6 +7,7 @@ cd "$(dirname "$0")"
 RUST_COMPONENTS="echo caller fetch hostile"
 RUST_NATIVE="echo-native-rust echo-native-rust-alpha16"
 COMPONENTIZE_PY=0.25.1
+PYTHON_SDK=0.0.1a29
 
 # Whether a file is missing or older than any of the rest.
 stale() {
@@ -36,7 +37,8 @@ venv() {
 node_modules() {
     stale "$1/node_modules/.installed" "$1/package-lock.json" || return 0
     echo "installing $1/node_modules"
-    (cd "$1" && npm ci --silent --no-audit --no-fund)
+    # Not `npm ci`: it insists on optional packages for other systems that were never published.
+    (cd "$1" && npm install --no-save --loglevel=error --no-audit --no-fund)
     touch "$1/node_modules/.installed"
 }
 
@@ -74,19 +76,17 @@ typescript_component() {
     mkdir -p "$1/.gestalt/build"
     (
         cd "$1"
-        npx --no-install esbuild app.ts --bundle --format=esm --platform=neutral --log-level=warning \
+        node_modules/.bin/esbuild app.ts --bundle --format=esm --platform=neutral --log-level=warning \
             --external:'gestalt:*' --external:'wasi:*' --outfile=.gestalt/build/app.js
-        npx --no-install jco componentize .gestalt/build/app.js --wit ../../wit -n app-component \
+        node_modules/.bin/jco componentize .gestalt/build/app.js --wit ../../wit -n app-component \
             -o ".gestalt/build/$1.part" >/dev/null
     )
     mv "$1/.gestalt/build/$1.part" "$1/.gestalt/build/$1.wasm"
 }
 
-# The daemon runs this one from source; what it needs is an interpreter with the SDK, the newest and the oldest that
-# speak its protocol.
+# The daemon runs this one from source: all it needs is an interpreter with the SDK.
 python_native() {
-    venv "$1/.venv" gestalt-sdk==0.0.1a29
-    venv "$1/.venv-a22" gestalt-sdk==0.0.1a22
+    venv "$1/.venv" "gestalt-sdk==$PYTHON_SDK"
 }
 
 build() {

@@ -64,6 +64,36 @@ fn respond(respond: Respond, _request: &Request) -> Result<Response<Option<Json>
     Ok(response)
 }
 
+#[derive(Deserialize, JsonSchema)]
+struct Call {
+    app: String,
+    operation: String,
+    /// Parameters of the other operation; none when absent.
+    params: Option<Json>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Called {
+    Refused {
+        code: &'static str,
+        message: String,
+    },
+    #[serde(untagged)]
+    Answered {
+        status: i32,
+        body: Json,
+    },
+}
+
+fn call(call: Call, request: &Request) -> Result<Called, Error> {
+    let params = call.params.map_or_else(|| Json::parse("{}"), Ok)?;
+    Ok(match request.invoke(&call.app, &call.operation, &params) {
+        Ok(reply) => Called::Answered { status: reply.status, body: reply.json()? },
+        Err(error) => Called::Refused { code: error.code_name(), message: error.message().into() },
+    })
+}
+
 fn crash(_: Empty, _request: &Request) -> Result<Empty, Error> {
     panic!("crashed on purpose")
 }
@@ -77,6 +107,7 @@ fn app() -> App {
         .operation(Operation::new("slow").title("Slow").description("Sleeps, then answers."), slow)
         .operation(Operation::new("respond").title("Respond").description("Answers as told."), respond)
         .operation(Operation::new("crash").title("Crash").description("Ends the instance it runs in."), crash)
+        .operation(Operation::new("call").title("Call").description("Calls an operation of an app."), call)
 }
 
 gestalt_guest::export!(app);
