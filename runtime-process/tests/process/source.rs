@@ -1,0 +1,143 @@
+//! From a package to a command.
+
+use crate::kit::{self, Fixture, V3, V4, V5};
+use gestalt_core::{AppName, Executor};
+use gestalt_runtime_process::source::{Entrypoint, SourcePackage, Step, export_catalog, prepare};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+fn step(argv: &[&str]) -> Step {
+    Step { argv: argv.iter().map(|&a| a.to_owned()).collect(), ..Step::default() }
+}
+
+fn package(root: &Path, cache: &Path) -> SourcePackage {
+    SourcePackage { root: root.into(), cache: cache.into(), ..SourcePackage::default() }
+}
+
+async fn refused(package: &SourcePackage) -> String {
+    prepare(package).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn a_python_package_starts_and_writes_its_catalog() {
+    for release in [V3, V4, V5] {
+        let cache = tempfile::tempdir().unwrap();
+        let mut package = package(&kit::fixture(), cache.path());
+        let interpreter = kit::python(release).to_str().unwrap().to_owned();
+        package.env = BTreeMap::from([("GESTALT_PYTHON".into(), interpreter)]);
+        let mut command = prepare(&package).await.unwrap();
+        command.env.insert("PYTHONDONTWRITEBYTECODE".into(), "1".into());
+
+        let app = AppName::parse("fixture").unwrap();
+        let path = cache.path().join("catalog.yaml");
+        let text = export_catalog(&command, &app, &BTreeMap::new(), &path).await.unwrap();
+        assert!(text.contains("id: echo") && text.contains("id: created"), "{release}: {text}");
+
+        let fixture = Fixture::launch_with(release, |spec| spec.command = command).await.unwrap();
+        assert_eq!(fixture.json("text", json!({})).await, "plain");
+        fixture.app.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_build_runs_when_its_output_is_missing_or_older_than_its_inputs() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("package");
+    std::fs::create_dir_all(root.join("src")).unwrap();
+    std::fs::write(root.join("src/input"), "1").unwrap();
+    let mut package = package(&root, &dir.path().join("cache"));
+    package.entrypoint = Some(Entrypoint { artifact_path: "bin/serve".into(), args: vec!["--fast".into()] });
+    package.build = vec![
+        step(&["mkdir", "-p", "bin"]),
+        step(&["cp", "src/input", "bin/serve"]),
+        step(&["sh", "-c", "echo built >> ../log"]),
+    ];
+    let built = || std::fs::read_to_string(dir.path().join("log")).unwrap().lines().count();
+    let age = |path: &str, seconds: u64| {
+        let at = SystemTime::now() - Duration::from_secs(seconds);
+        File::options().write(true).open(root.join(path)).unwrap().set_modified(at).unwrap();
+    };
+
+    let command = prepare(&package).await.unwrap();
+    assert_eq!((command.program, command.args), (root.join("bin/serve"), vec!["--fast".into()]));
+    assert!(command.direct);
+    age("src/input", 60);
+    prepare(&package).await.unwrap();
+    assert_eq!(built(), 1, "an output younger than its inputs is taken as it is");
+    age("bin/serve", 120);
+    prepare(&package).await.unwrap();
+    assert_eq!(built(), 2);
+
+    package.build[0].inputs = vec!["other".into()];
+    std::fs::write(root.join("other"), "").unwrap();
+    age("other", 60);
+    std::fs::write(root.join("src/input"), "2").unwrap();
+    age("bin/serve", 0);
+    prepare(&package).await.unwrap();
+    assert_eq!(built(), 2, "only declared inputs count");
+}
+
+#[tokio::test]
+async fn dependencies_are_installed_once_until_they_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("package");
+    std::fs::create_dir_all(&root).unwrap();
+    std::fs::write(root.join("uv.lock"), "").unwrap();
+    let mut package = package(&root, &dir.path().join("cache"));
+    package.install = vec![step(&["sh", "-c", "echo installed >> ../log"])];
+    package.run = vec![step(&["./serve", "now"])];
+    let installed = || std::fs::read_to_string(dir.path().join("log")).unwrap().lines().count();
+
+    let command = prepare(&package).await.unwrap();
+    assert_eq!((command.program, command.direct), (root.join("./serve"), false));
+    prepare(&package).await.unwrap();
+    assert_eq!(installed(), 1);
+    let later = SystemTime::now() + Duration::from_secs(60);
+    File::options().write(true).open(root.join("uv.lock")).unwrap().set_modified(later).unwrap();
+    prepare(&package).await.unwrap();
+    assert_eq!(installed(), 2);
+}
+
+#[tokio::test]
+async fn a_library_crate_gets_a_main_around_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/library");
+    let command = prepare(&package(&root, dir.path())).await.unwrap();
+    let app = AppName::parse("lib").unwrap();
+    let text = export_catalog(&command, &app, &BTreeMap::new(), &dir.path().join("catalog.yaml")).await.unwrap();
+    assert_eq!(text, "name: lib\n");
+}
+
+#[tokio::test]
+async fn what_fails_says_where_and_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = package(dir.path(), &dir.path().join("cache"));
+    assert!(refused(&base).await.starts_with("nothing to start in"));
+
+    let mut broken = base.clone();
+    broken.build = vec![step(&["sh", "-c", "echo no such compiler >&2; exit 2"])];
+    let error = refused(&broken).await;
+    assert!(error.starts_with("build failed") && error.contains("exit status: 2"), "{error}");
+    assert!(error.contains("no such compiler"), "{error}");
+
+    let mut missing = base.clone();
+    missing.build = vec![step(&["no-such-program"])];
+    assert!(refused(&missing).await.contains("no-such-program"));
+
+    let mut idle = base.clone();
+    idle.build = vec![step(&["true"])];
+    idle.entrypoint = Some(Entrypoint { artifact_path: "bin/serve".into(), args: vec![] });
+    assert!(refused(&idle).await.contains("did not make the entrypoint"));
+
+    for path in ["../serve", "/bin/sh", ""] {
+        let mut outside = base.clone();
+        outside.entrypoint = Some(Entrypoint { artifact_path: path.into(), args: vec![] });
+        assert!(refused(&outside).await.contains("inside the package"), "{path}");
+    }
+    let mut outside = base.clone();
+    outside.run = vec![Step { workdir: Some("..".into()), ..step(&["true"]) }];
+    assert!(refused(&outside).await.contains("inside the package"));
+}
