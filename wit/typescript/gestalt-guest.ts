@@ -210,9 +210,7 @@ export class App {
       const operation = this.operations.get(request.operation);
       if (!operation) throw new GuestError(404, "unknown operation");
       const params = JSON.parse(request.params);
-      for (const name of operation.options.required ?? []) {
-        if (!(name in params)) throw new GuestError(400, `invalid parameters: missing field \`${name}\``);
-      }
+      check(params, operation.options);
       const answer = await operation.handler(params, request);
       return answer instanceof Answer ? answer : new Answer(200, answer);
     } catch (error) {
@@ -251,6 +249,23 @@ export class App {
     const { displayName = "", description = "" } = this.display;
     return { name: this.name, displayName, description, iconSvg: "", operations };
   }
+}
+
+/** Refuses what is missing or of another type than declared. `null` counts as absent. */
+function check(params: Record<string, unknown>, { properties = {}, required = [] }: OperationOptions): void {
+  for (const name of required) {
+    if (params[name] == null) throw new GuestError(400, `invalid parameters: missing field \`${name}\``);
+  }
+  for (const [name, { type }] of Object.entries(properties)) {
+    const value = params[name];
+    if (value == null || !type || typeName(value) === type || (type === "number" && typeof value === "number")) continue;
+    throw new GuestError(400, `invalid parameters: \`${name}\` must be of type ${type}`);
+  }
+}
+
+function typeName(value: unknown): string {
+  if (Array.isArray(value)) return "array";
+  return Number.isInteger(value) ? "integer" : typeof value;
 }
 
 function encode(answer: Answer): OperationResult {

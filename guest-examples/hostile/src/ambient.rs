@@ -58,7 +58,8 @@ pub(crate) fn files(params: Path, _: &Request) -> Result<Value, Error> {
     Ok(json!({
         "read": ended(fs::read(&params.path)),
         "list": ended(fs::read_dir(&params.path)),
-        "write": ended(fs::write(&params.path, "out")),
+        // Opened and not written to: the day this succeeds, it should not do harm.
+        "write": ended(fs::OpenOptions::new().append(true).open(&params.path)),
         "temporary": ended(fs::write(std::path::Path::new("/tmp").join("hostile"), "out")),
         "working": ended(fs::read_dir(".")),
     }))

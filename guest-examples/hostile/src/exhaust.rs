@@ -133,7 +133,10 @@ pub(crate) fn requests(params: Requests, _: &Request) -> Result<Value, Error> {
     let (mut open, mut refused) = (Vec::new(), Vec::new());
     for _ in 0..params.count {
         let outgoing = OutgoingRequest::new(Fields::new());
-        let set = outgoing.set_scheme(Some(&Scheme::Http)).and(outgoing.set_authority(Some(&params.authority)));
+        let set = outgoing
+            .set_scheme(Some(&Scheme::Http))
+            .and_then(|()| outgoing.set_authority(Some(&params.authority)))
+            .and_then(|()| outgoing.set_path_with_query(Some("/")));
         set.map_err(|()| Error::new(400, "no such authority"))?;
         match outgoing_handler::handle(outgoing, None) {
             Ok(response) => open.push(response),
