@@ -24,9 +24,9 @@ fn given(text: &str) -> Option<&str> {
 macro_rules! event {
     ($allowed:expr, $($fields:tt)*) => {
         if $allowed {
-            tracing::info!(target: "audit", "log.type" = "audit", allowed = true, $($fields)*);
+            tracing::info!(target: "audit", allowed = true, "log.type" = "audit", $($fields)*);
         } else {
-            tracing::warn!(target: "audit", "log.type" = "audit", allowed = false, $($fields)*);
+            tracing::warn!(target: "audit", allowed = false, "log.type" = "audit", $($fields)*);
         }
     };
 }

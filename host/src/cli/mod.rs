@@ -4,6 +4,7 @@ mod serve;
 mod validate;
 
 use clap::{Parser, Subcommand};
+use gestalt_config::{Deployment, Mode, Problems, ProcessEnv, choose_files};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
@@ -47,6 +48,17 @@ struct Sources {
     /// Directory for prepared artifacts, instead of server.artifactsDir.
     #[arg(long, value_name = "DIR")]
     artifacts_dir: Option<PathBuf>,
+}
+
+impl Sources {
+    /// Loads and checks the configuration the options name.
+    fn load(&self, mode: Mode) -> Result<Deployment, Problems> {
+        let mut deployment = gestalt_config::load(&choose_files(&self.config, &ProcessEnv), mode, &ProcessEnv)?;
+        if let Some(dir) = &self.artifacts_dir {
+            deployment.server.artifacts_dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+        }
+        Ok(deployment)
+    }
 }
 
 /// Runs the command that `arguments` spell, program name first.

@@ -8,7 +8,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Loads the configuration, starts the daemon and drains it on SIGINT or SIGTERM.
 pub(super) fn run(sources: &Sources) -> anyhow::Result<()> {
-    let deployment = sources.load(Mode::Strict).map_err(|problems| anyhow::anyhow!("configuration refused\n{problems}"))?;
+    let deployment =
+        sources.load(Mode::Strict).map_err(|problems| anyhow::anyhow!("configuration refused\n{problems}"))?;
     crate::telemetry::launch();
     // The one TLS implementation of the process; a second installation attempt can only come from a test.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -1,12 +1,12 @@
 //! `catalog.yaml`: the operations of an executable package, as its SDK wrote them.
 
 use crate::check::{Report, app::trimmed};
-use crate::load::{LazyShape, decode};
-use crate::manifest::{apply, read_tree};
+use crate::load::decode;
+use crate::manifest::read_tree;
 use crate::path::KeyPath;
 use crate::problem::Problems;
 use crate::raw::catalog::{RawAnnotations, RawCatalog, RawCatalogOperation, RawCatalogParameter, RawSchema};
-use crate::shape::{Shape, list};
+use crate::shape::{LazyShape, Shape, Surroundings, check, list};
 use crate::source::{Finding, MAX_FILE, Show, Sources, Span};
 use crate::tree::{Map, Node, Tree};
 use crate::vocabulary;
@@ -49,8 +49,10 @@ pub fn read_catalog(text: &str, origin: &Path) -> Result<Catalog, Problems> {
         Err(findings) => return Err(sources.report(findings)),
     };
     one_spelling(&mut root, &mut findings);
-    apply(&mut root, &FORM, &vocabulary::CATALOG, &mut sources, &mut findings);
-    let raw: RawCatalog = decode(&root, &KeyPath::default(), &mut findings);
+    let (top, keys) = (KeyPath::default(), &vocabulary::CATALOG);
+    let mut around = Surroundings { sources: &mut sources, findings: &mut findings, markers: None, keys };
+    check(&mut root, &top, &FORM, &mut around);
+    let Some(raw) = decode(&root, &top, &mut findings) else { return Err(sources.report(findings)) };
     let mut report = Report::new(&root, &sources);
     let catalog = catalog(&mut report, raw);
     findings.extend(report.findings);

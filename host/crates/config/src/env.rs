@@ -3,7 +3,7 @@
 //! A name that is not set becomes a marker no file can contain by chance. Only a marker that is still there when all
 //! files are merged is a problem: a variable in a comment, or in a value that a later file replaces, is not missed.
 
-use crate::path::KeyPath;
+use crate::path::{KeyPath, Step};
 use crate::source::{Finding, Show, Span, explain, offset, read};
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -103,11 +103,29 @@ impl Markers {
         !self.missing.is_empty() && text.contains(&self.prefix)
     }
 
+    /// The path as it was written.
+    fn unmark(&self, path: &KeyPath) -> KeyPath {
+        let written = |key: &String| {
+            let mut parts = key.split(&self.prefix);
+            let mut written = parts.next().unwrap_or_default().to_owned();
+            for part in parts {
+                let (number, rest) = part.split_once('e').unwrap_or((part, ""));
+                let name = number.parse().ok().and_then(|n: usize| self.missing.get(n)).map_or("", |(name, _)| name);
+                written += &format!("${{{name}}}{rest}");
+            }
+            written
+        };
+        KeyPath(path.0.iter().map(|step| match step {
+            Step::Key(key) => Step::Key(written(key)),
+            Step::Index(index) => Step::Index(*index),
+        }).collect())
+    }
+
     /// The problem of each marker in `text`, which stands at `path`.
     pub(crate) fn findings<'a>(&'a self, text: &'a str, path: &'a KeyPath) -> impl Iterator<Item = Finding> + 'a {
         let numbers = text.split(&self.prefix).skip(1).filter_map(|rest| rest.split('e').next()?.parse::<usize>().ok());
         numbers.filter_map(|n| self.missing.get(n)).map(|(name, span)| Finding {
-            path: path.clone(),
+            path: self.unmark(path),
             hint: Some(match name.chars().all(is_name) && !name.is_empty() {
                 true => format!("set {name}, or {name}_FILE to a file that holds it; `${{{name}:-}}` allows it to be empty"),
                 false => "a `$` before such a character is always a placeholder; there is no escape for it".to_owned(),

@@ -4,15 +4,16 @@ use crate::check::{self, Report};
 use crate::deployment::Deployment;
 use crate::env::{Env, Expanded, Markers, Mode, expand};
 use crate::files::{anchor, resolve};
-use crate::path::KeyPath;
+use crate::path::{KeyPath, Step};
 use crate::problem::{Location, Problem, Problems};
 use crate::raw::config::RawConfig;
 use crate::raw::wasm::RawWasm;
-use crate::shape::{Shape, Surroundings, check, hide};
+use crate::shape::{LazyShape, Shape, Surroundings, check, hide};
 use crate::source::{Finding, Show, Sources, Span, explain, read};
 use crate::tree::{Node, Tree};
 use crate::{vocabulary, yaml};
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -23,9 +24,6 @@ const API_VERSION: &str = "gestaltd.config/v6";
 
 /// Where secrets stand in a config: nothing under these is ever shown.
 const SECRETS: [&str; 3] = ["server.encryptionKey", "apps.*.config", "apps.*.env"];
-
-/// A form, derived once.
-pub(crate) type LazyShape = LazyLock<Result<Shape, String>>;
 
 static CONFIG: LazyShape = LazyLock::new(Shape::of::<RawConfig>);
 static WASM: LazyShape = LazyLock::new(Shape::of::<RawWasm>);
@@ -131,14 +129,14 @@ impl Loader<'_> {
                     return;
                 }
                 for (key, entry) in map {
-                    path.0.push(crate::path::Step::Key(key.clone()));
+                    path.0.push(Step::Key(key.clone()));
                     self.fold_secrets(&mut entry.node, path);
                     path.0.pop();
                 }
             }
             Tree::List(list) => {
                 for (index, item) in list.iter_mut().enumerate() {
-                    path.0.push(crate::path::Step::Index(index));
+                    path.0.push(Step::Index(index));
                     self.fold_secrets(item, path);
                     path.0.pop();
                 }
@@ -148,14 +146,9 @@ impl Loader<'_> {
     }
 
     fn shape(&mut self, node: &mut Node, base: &KeyPath, shape: &LazyShape) {
-        match &**shape {
-            Ok(shape) => {
-                let (sources, findings) = (&mut self.sources, &mut self.findings);
-                let keys = &vocabulary::CONFIG;
-                check(node, base, shape, &mut Surroundings { sources, findings, markers: Some(&self.markers), keys });
-            }
-            Err(why) => self.findings.push(finding(node.span, format!("the form of this is broken: {why}"), Show::File)),
-        }
+        let (sources, findings) = (&mut self.sources, &mut self.findings);
+        let keys = &vocabulary::CONFIG;
+        check(node, base, shape, &mut Surroundings { sources, findings, markers: Some(&self.markers), keys });
     }
 
     /// The merged whole: nothing may be left that only a start could supply; then it is decoded and checked.
@@ -164,7 +157,9 @@ impl Loader<'_> {
             return Err(self.sources.report(self.findings));
         }
         let wasm = self.wasm_configs(&mut root);
-        let raw: RawConfig = self.decode(&root, &KeyPath::default());
+        let Some(raw) = decode(&root, &KeyPath::default(), &mut self.findings) else {
+            return Err(self.sources.report(self.findings));
+        };
         let mut report = Report::new(&root, &self.sources);
         let mut deployment = check::config::deployment(&mut report, raw, wasm, self.mode, home);
         let (found, warnings) = (report.findings, report.warnings);
@@ -216,32 +211,42 @@ impl Loader<'_> {
             let at = at.key(&name).key("config");
             if let Some(node) = root.at_mut(&at.0).filter(|node| node.map().is_some()) {
                 self.shape(node, &at, &WASM);
-                let config = self.decode(node, &at);
-                configs.insert(name, config);
+                configs.extend(decode(node, &at, &mut self.findings).map(|config| (name, config)));
             }
         }
         configs
     }
-
-    /// Cannot fail on what passed its shape; should it ever, it is reported and the default stands in.
-    fn decode<T: DeserializeOwned + Default>(&mut self, node: &Node, base: &KeyPath) -> T {
-        decode(node, base, &mut self.findings)
-    }
 }
 
-/// Decodes what passed its shape.
-pub(crate) fn decode<T: DeserializeOwned + Default>(node: &Node, base: &KeyPath, findings: &mut Vec<Finding>) -> T {
-    serde_path_to_error::deserialize(node.to_value()).unwrap_or_else(|error| {
-        let message = format!("at `{}`: {}", error.path(), error.inner());
-        findings.push(Finding { path: base.clone(), ..finding(node.span, message, Show::Nothing) });
-        T::default()
-    })
+/// Decodes what passed its shape. The schema and the types differ in one thing: whether `90.0` is a whole number.
+pub(crate) fn decode<T: DeserializeOwned>(node: &Node, base: &KeyPath, findings: &mut Vec<Finding>) -> Option<T> {
+    serde_path_to_error::deserialize(node.to_value())
+        .map_err(|error| {
+            let mut path = KeyPath::default();
+            for segment in error.path() {
+                match segment {
+                    Segment::Seq { index } => path.0.push(Step::Index(*index)),
+                    Segment::Map { key } => path.0.push(Step::Key(key.clone())),
+                    Segment::Enum { .. } | Segment::Unknown => {}
+                }
+            }
+            let found = node.find(&path);
+            let span = found.node.map_or(found.span, |node| node.span);
+            let message = match found.node.map(|node| &node.tree) {
+                Some(Tree::Number(number, _)) if number.is_f64() => "must be written without a point".to_owned(),
+                _ => error.inner().to_string(),
+            };
+            let path = KeyPath(base.0.iter().cloned().chain(path.0).collect());
+            findings.push(Finding { path, ..finding(span, message, Show::Line) });
+        })
+        .ok()
 }
 
-/// Hides every value at or under one of `patterns`.
+/// Hides every value at or under one of `patterns`, and whatever looks like `user:password@host`.
 pub(crate) fn blot_secrets(root: &Node, patterns: &[&str], sources: &mut Sources) {
+    let login = |text: &str| text.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'));
     root.walk(&mut KeyPath::default(), &mut |path, node| {
-        if patterns.iter().any(|pattern| path.matches(pattern)) {
+        if patterns.iter().any(|pattern| path.matches(pattern)) || node.text().is_some_and(login) {
             hide(node, sources);
         }
     });

@@ -2,11 +2,11 @@
 
 use crate::catalog;
 use crate::check::{self, Report};
-use crate::load::{LazyShape, blot_secrets, decode, verbatim};
+use crate::load::{blot_secrets, decode, verbatim};
 use crate::path::KeyPath;
 use crate::problem::{Location, Problem, Problems};
 use crate::raw::manifest::RawManifest;
-use crate::shape::{Shape, Surroundings, check as check_shape};
+use crate::shape::{LazyShape, Shape, Surroundings, check as check_shape};
 use crate::source::{Finding, Show, Sources, Span, explain, read};
 use crate::tree::{Node, Tree};
 use crate::{vocabulary, yaml};
@@ -191,8 +191,11 @@ impl Manifest {
         if let Some(problem) = check::manifest::kind(&root) {
             return Err(sources.report(vec![problem]));
         }
-        apply(&mut root, &FORM, &vocabulary::MANIFEST, &mut sources, &mut findings);
-        let raw: RawManifest = decode(&root, &KeyPath::default(), &mut findings);
+        let keys = &vocabulary::MANIFEST;
+        let top = KeyPath::default();
+        let mut around = Surroundings { sources: &mut sources, findings: &mut findings, markers: None, keys };
+        check_shape(&mut root, &top, &FORM, &mut around);
+        let Some(raw) = decode(&root, &top, &mut findings) else { return Err(sources.report(findings)) };
         let mut report = Report::new(&root, &sources);
         let manifest = check::manifest::manifest(&mut report, raw, file);
         findings.extend(report.findings);
@@ -275,25 +278,5 @@ pub(crate) fn read_tree(sources: &Sources, number: u16, what: &str) -> Result<No
             let span = Span { file: number, ..Span::default() };
             Err(wrong(span, format!("{what} must be a map of keys, and this is empty")))
         }
-    }
-}
-
-/// Checks the tree of a whole file against its form.
-pub(crate) fn apply(
-    root: &mut Node,
-    form: &LazyShape,
-    keys: &vocabulary::Keys,
-    sources: &mut Sources,
-    findings: &mut Vec<Finding>,
-) {
-    match &**form {
-        Ok(form) => check_shape(root, &KeyPath::default(), form, &mut Surroundings { sources, findings, markers: None, keys }),
-        Err(why) => findings.push(Finding {
-            span: root.span,
-            path: KeyPath::default(),
-            message: format!("the form of this is broken: {why}"),
-            hint: None,
-            show: Show::File,
-        }),
     }
 }

@@ -4,12 +4,16 @@
 use crate::env::Markers;
 use crate::path::{KeyPath, Step};
 use crate::source::{Finding, Show, Sources, Span};
-use crate::tree::{Node, Tree};
+use crate::tree::{Entry, Node, Tree};
 use crate::vocabulary::{Keys, Standing};
 use jsonschema::error::{TypeKind, ValidationError, ValidationErrorKind};
 use jsonschema::{JsonType, Validator};
 use schemars::JsonSchema;
 use serde_json::Value;
+use std::sync::LazyLock;
+
+/// A form, derived once.
+pub(crate) type LazyShape = LazyLock<Result<Shape, String>>;
 
 /// The form of one type.
 pub(crate) struct Shape {
@@ -69,7 +73,15 @@ pub(crate) struct Surroundings<'a> {
 
 /// Checks `node`, which stands at `base`. Whatever is wrong is reported and taken out, so that the rest can be used;
 /// a number or boolean where text is wanted becomes the text it was written as.
-pub(crate) fn check(node: &mut Node, base: &KeyPath, shape: &Shape, around: &mut Surroundings<'_>) {
+pub(crate) fn check(node: &mut Node, base: &KeyPath, shape: &LazyShape, around: &mut Surroundings<'_>) {
+    let shape = match &**shape {
+        Ok(shape) => shape,
+        Err(why) => {
+            let message = format!("the form of this is broken: {why}");
+            let (span, path) = (node.span, base.clone());
+            return around.findings.push(Finding { span, path, message, hint: None, show: Show::File });
+        }
+    };
     let value = node.to_value();
     let errors: Vec<_> = shape.validator.iter_errors(&value).collect();
     for error in &errors {
@@ -140,7 +152,7 @@ fn report(node: &mut Node, base: &KeyPath, shape: &Shape, error: &ValidationErro
         ValidationErrorKind::Enum { options } => {
             let options: Vec<_> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             let given = error.instance().as_str().unwrap_or_default();
-            let hint = nearest(given, options.iter().copied());
+            let hint = nearest(given, options.iter().copied()).map(did_you_mean);
             fault(node, base, &path, format!("must be one of {}", list(&options, "or")), hint, around);
         }
         _ => fault(node, base, &path, format!("does not fit: {}", error.masked()), None, around),
@@ -196,7 +208,7 @@ fn name_of(kind: JsonType) -> &'static str {
 fn kind_of(tree: &Tree) -> &'static str {
     match tree {
         Tree::Null | Tree::Reported => "nothing",
-        Tree::Bool(..) => "true or false",
+        Tree::Bool(..) => "a boolean",
         Tree::Number(n, _) if n.is_f64() => "a fraction",
         Tree::Number(..) => "a number",
         Tree::Text(_) => "text",
@@ -239,7 +251,9 @@ fn foreign_key(
     around: &mut Surroundings<'_>,
 ) {
     let Some(map) = root.at_mut(&path.0).and_then(Node::map_mut) else { return };
-    let Some(entry) = map.shift_remove(key) else { return };
+    let Some(entry) = map.get_mut(key) else { return };
+    let gone = Node { span: entry.node.span, tree: Tree::Reported };
+    let entry = Entry { key: entry.key, node: std::mem::replace(&mut entry.node, gone) };
     let full = KeyPath(base.0.iter().chain(&path.0).cloned().collect()).key(key);
     let (message, hint) = match around.keys.standing(&full) {
         Standing::Later if entry.node.is_hollow() => return,
@@ -250,7 +264,13 @@ fn foreign_key(
             for later in around.keys.later_below(&full) {
                 candidates.push(later);
             }
-            ("unknown key".to_owned(), nearest(key, candidates.into_iter()))
+            let meant = nearest(key, candidates.into_iter());
+            if let Some(meant) = meant.filter(|meant| !map.contains_key(*meant)) {
+                // Whatever was meant is not missing, only misspelt.
+                let gone = Node { span: entry.node.span, tree: Tree::Reported };
+                map.insert(meant.to_owned(), Entry { key: entry.key, node: gone });
+            }
+            ("unknown key".to_owned(), meant.map(did_you_mean))
         }
     };
     hide(&entry.node, around.sources);
@@ -266,12 +286,17 @@ pub(crate) fn hide(node: &Node, sources: &mut Sources) {
     });
 }
 
-/// "did you mean", when something is near enough to be meant.
-pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+/// What was likely meant, when something is near enough.
+pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = given.to_lowercase();
     let far = |candidate: &str| strsim::damerau_levenshtein(&lower, &candidate.to_lowercase());
     let (distance, best) = known.map(|candidate| (far(candidate), candidate)).min()?;
-    (distance <= 1 + given.len() / 4 && distance < best.len()).then(|| format!("did you mean `{best}`?"))
+    (distance <= 1 + given.len() / 4 && distance < best.len()).then_some(best)
+}
+
+/// [`nearest`], as a question.
+pub(crate) fn did_you_mean(meant: &str) -> String {
+    format!("did you mean `{meant}`?")
 }
 
 /// `a`, `b` or `c`, each in backticks.

@@ -28,7 +28,7 @@ pub(crate) enum Tree {
         provider: String,
         name: String,
     },
-    /// Something already reported. Reads as nothing, and nothing more is said about it.
+    /// Something already reported: reads as if it was not there, and nothing more is said about it.
     Reported,
 }
 
@@ -116,7 +116,10 @@ impl Node {
             Tree::Text(text) => Value::String(text.clone()),
             Tree::Secret { name, .. } => Value::String(name.clone()),
             Tree::List(list) => Value::Array(list.iter().map(Self::to_value).collect()),
-            Tree::Map(map) => Value::Object(map.iter().map(|(k, e)| (k.clone(), e.node.to_value())).collect()),
+            Tree::Map(map) => {
+                let kept = map.iter().filter(|(_, entry)| !matches!(entry.node.tree, Tree::Reported));
+                Value::Object(kept.map(|(key, entry)| (key.clone(), entry.node.to_value())).collect())
+            }
         }
     }
 

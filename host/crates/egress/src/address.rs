@@ -55,9 +55,12 @@ fn v4(ip: Ipv4Addr) -> Classes {
     match ip.octets() {
         [0, ..] | [224..=255, ..] => Classes::NEVER,
         [169, 254, ..] | [100, 100, 100, 200] | [168, 63, 129, 16] => Classes::LINK | Classes::SPECIAL,
-        [127, ..] | [192, 0, 0 | 2, _] | [192, 88, 99, _] | [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _] => {
-            Classes::SPECIAL
-        }
+        [127, ..]
+        | [192, 0, 0 | 2, _]
+        | [192, 88, 99, _]
+        | [198, 18 | 19, ..]
+        | [198, 51, 100, _]
+        | [203, 0, 113, _] => Classes::SPECIAL,
         [10, ..] | [172, 16..=31, ..] | [192, 168, ..] | [100, 64..=127, ..] => Classes::PRIVATE,
         _ => Classes::PUBLIC,
     }
@@ -70,7 +73,9 @@ fn v6(ip: Ipv6Addr, nat64: bool) -> Classes {
         [0, 0, 0, 0, 0, 0, 0, 0] | [0xff00..=0xffff, ..] => Classes::NEVER,
         [0, 0, 0, 0, 0, 0, 0, 1] => Classes::SPECIAL,
         // v4-mapped, its deprecated translated twin, v4-compatible
-        [0, 0, 0, 0, 0, 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] | [0, 0, 0, 0, 0, 0, ..] => Classes::SPECIAL | v4(low),
+        [0, 0, 0, 0, 0, 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] | [0, 0, 0, 0, 0, 0, ..] => {
+            Classes::SPECIAL | v4(low)
+        }
         [0x64, 0xff9b, 0, 0, 0, 0, ..] if nat64 => v4(low),
         [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 1, ..] => Classes::SPECIAL | v4(low),
         // 6to4 carries the address behind its prefix, Teredo carries it inverted at its end

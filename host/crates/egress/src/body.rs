@@ -201,7 +201,8 @@ impl Body for ResponseBody {
                 Err(frame) => Poll::Ready(clean_trailers(frame).map(Ok)),
             },
             Some(Err(error)) => {
-                let error = self.exchange.as_ref().map_or(EgressError::ReadTimeout, |exchange| exchange.body_error(&error));
+                let error =
+                    self.exchange.as_ref().map_or(EgressError::ReadTimeout, |exchange| exchange.body_error(&error));
                 self.fail(error)
             }
             None => {

@@ -75,8 +75,11 @@ impl Client {
         let target = Target::read(request.method(), request.uri())?;
         attempt.aim(target.clone());
         let grant = self.policy.check(&target.host).map_err(|reason| {
-            Refusal::from(EgressError::Denied(reason))
-                .with_remedy(format!("apps.{}.egress.allowedHosts: [\"{}\"]", self.app, bare(&target.host)))
+            Refusal::from(EgressError::Denied(reason)).with_remedy(format!(
+                "apps.{}.egress.allowedHosts: [\"{}\"]",
+                self.app,
+                bare(&target.host)
+            ))
         })?;
         if self.shared.blocked_ports.blocks(target.port) {
             return Err(Refusal::from(EgressError::Denied(DenyReason::PortBlocked))
@@ -96,8 +99,9 @@ impl Client {
 
     /// A connection's permit; waits for one while not too many others do.
     async fn permit(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Refusal> {
-        let refused =
-            || self.over_limit(EgressError::ConnectionLimit, &format!("connections: above {}", self.limits.connections));
+        let refused = || {
+            self.over_limit(EgressError::ConnectionLimit, &format!("connections: above {}", self.limits.connections))
+        };
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Ok(permit);
         }

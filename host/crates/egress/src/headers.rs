@@ -64,10 +64,8 @@ fn remove_matching(headers: &mut HeaderMap, matches: impl Fn(&str) -> bool) {
 }
 
 fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection" | "keep-alive" | "te" | "transfer-encoding" | "upgrade" | "http2-settings"
-    ) || name.starts_with("proxy-")
+    matches!(name, "connection" | "keep-alive" | "te" | "transfer-encoding" | "upgrade" | "http2-settings")
+        || name.starts_with("proxy-")
 }
 
 /// `server.egress.forwardedHeaders: strip`: upstreams believe these about their client's origin.
@@ -117,7 +115,8 @@ mod tests {
 
     #[test]
     fn c13_trailers_carry_no_framing() {
-        let mut trailers = map(&[("host", "evil.test"), ("content-length", "1"), ("x-checksum", "ok"), ("x-forwarded-for", "1")]);
+        let mut trailers =
+            map(&[("host", "evil.test"), ("content-length", "1"), ("x-checksum", "ok"), ("x-forwarded-for", "1")]);
         filter_trailers(&mut trailers);
         assert_eq!(trailers, map(&[("x-checksum", "ok")]));
     }

@@ -50,7 +50,9 @@ pub use ledger::Clock;
 pub use listeners::SelfListeners;
 pub use policy::{Grant, Policy};
 pub use resolve::{Resolver, SystemResolver};
-pub use settings::{AllowedNetwork, AuditSettings, BlockedPorts, DefaultAction, DnsSettings, PrivateNetworks, Settings};
+pub use settings::{
+    AllowedNetwork, AuditSettings, BlockedPorts, DefaultAction, DnsSettings, PrivateNetworks, Settings,
+};
 pub use uri::Target;
 
 use std::path::PathBuf;

@@ -40,7 +40,10 @@ fn is_local(ip: IpAddr) -> bool {
     }
     let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let Ok(socket) = UdpSocket::bind((any, 0)) else { return true };
-    #[expect(clippy::disallowed_methods, reason = "this crate is where sockets are opened; nothing is sent on this one")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this crate is where sockets are opened; nothing is sent on this one"
+    )]
     let routed = socket.connect((ip, 9));
     routed.is_ok() && socket.local_addr().map_or(true, |source| source.ip() == ip)
 }

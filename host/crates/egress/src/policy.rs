@@ -94,7 +94,9 @@ mod tests {
     #[test]
     fn fetch_ports_are_sorted_for_the_search() {
         assert!(FETCH.is_sorted());
-        for (port, expect) in [(22, true), (25, true), (53, true), (10080, true), (80, false), (443, false), (8443, false)] {
+        for (port, expect) in
+            [(22, true), (25, true), (53, true), (10080, true), (80, false), (443, false), (8443, false)]
+        {
             assert_eq!(BlockedPorts::Fetch.blocks(port), expect, "{port}");
         }
         assert!(!BlockedPorts::None.blocks(25) && BlockedPorts::List(vec![8080]).blocks(8080));

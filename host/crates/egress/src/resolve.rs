@@ -112,14 +112,17 @@ impl Lookup {
     pub(crate) async fn addresses(&self, host: &Host, lane: &Lane, now: Instant) -> Result<Vec<IpAddr>, Refusal> {
         let name = match host {
             Host::Ip(ip) => return Ok(vec![*ip]),
-            Host::Name(_) if host.is_localhost() => return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
+            Host::Name(_) if host.is_localhost() => {
+                return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+            }
             Host::Name(name) => name,
         };
         if let Some(addresses) = self.hosts.get(name) {
             return Ok(addresses.clone());
         }
         if !lane.queries.lock().unwrap_or_else(PoisonError::into_inner).admit(now) {
-            let remedy = format!("server.egress.dns.maxQueriesPerMinute: above {}", self.settings.max_queries_per_minute);
+            let remedy =
+                format!("server.egress.dns.maxQueriesPerMinute: above {}", self.settings.max_queries_per_minute);
             return Err(Refusal::from(EgressError::ConnectionLimit).with_remedy(remedy));
         }
         let answer = tokio::time::timeout(self.settings.timeout, self.ask(name, lane)).await;

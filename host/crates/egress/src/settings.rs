@@ -122,12 +122,7 @@ pub struct DnsSettings {
 
 impl Default for DnsSettings {
     fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(5),
-            max_addresses: 16,
-            max_queries_per_minute: 600,
-            hosts: BTreeMap::new(),
-        }
+        Self { timeout: Duration::from_secs(5), max_addresses: 16, max_queries_per_minute: 600, hosts: BTreeMap::new() }
     }
 }
 
@@ -164,8 +159,18 @@ mod tests {
             assert_eq!(AllowedNetwork::parse(text), Some(expect), "{text}");
         }
         for text in [
-            "", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/8:", "10.0.0.0/8:0", "10.0.0.0/8:65536", "10.0.0.0/8:+1", "a.test",
-            "[::1", "[::1]443", "10/8", ":443",
+            "",
+            "10.0.0.1/8",
+            "10.0.0.0/33",
+            "10.0.0.0/8:",
+            "10.0.0.0/8:0",
+            "10.0.0.0/8:65536",
+            "10.0.0.0/8:+1",
+            "a.test",
+            "[::1",
+            "[::1]443",
+            "10/8",
+            ":443",
         ] {
             assert_eq!(AllowedNetwork::parse(text), None, "{text}");
         }

@@ -66,7 +66,7 @@ pub(crate) async fn handshake(
 }
 
 fn tls_error(error: &io::Error) -> EgressError {
-    use rustls::Error::{InvalidCertificate, InvalidCertRevocationList, NoCertificatesPresented, UnsupportedNameType};
+    use rustls::Error::{InvalidCertRevocationList, InvalidCertificate, NoCertificatesPresented, UnsupportedNameType};
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(
             found @ (InvalidCertificate(_)

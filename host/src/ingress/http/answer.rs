@@ -77,10 +77,28 @@ const MAX_HEADERS: usize = 64;
 /// keeps state in it, or weakens what the daemon itself promises about the origin.
 fn passes(name: &HeaderName) -> bool {
     const WITHHELD: [&str; 22] = [
-        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-        "transfer-encoding", "upgrade", "content-length", "host", "set-cookie", "set-cookie2", "clear-site-data",
-        "strict-transport-security", "content-security-policy", "content-security-policy-report-only",
-        "x-frame-options", "x-content-type-options", "location", "refresh", "alt-svc",
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "content-length",
+        "host",
+        "set-cookie",
+        "set-cookie2",
+        "clear-site-data",
+        "strict-transport-security",
+        "content-security-policy",
+        "content-security-policy-report-only",
+        "x-frame-options",
+        "x-content-type-options",
+        "location",
+        "refresh",
+        "alt-svc",
     ];
     !WITHHELD.contains(&name.as_str()) && !name.as_str().starts_with("access-control-")
 }

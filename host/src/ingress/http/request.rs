@@ -23,7 +23,11 @@ impl<S: Sync> FromRequestParts<S> for Caller {
         let peer = parts.extensions.get::<SocketAddr>();
         let forwarded = text(&parts.headers, "x-forwarded-for", 256).split(',').next().unwrap_or("").trim().to_owned();
         let meta = RequestMeta {
-            client_ip: if forwarded.is_empty() { peer.map(|p| p.ip().to_string()).unwrap_or_default() } else { forwarded },
+            client_ip: if forwarded.is_empty() {
+                peer.map(|p| p.ip().to_string()).unwrap_or_default()
+            } else {
+                forwarded
+            },
             remote_addr: peer.map(ToString::to_string).unwrap_or_default(),
             user_agent: text(&parts.headers, header::USER_AGENT.as_str(), 256),
         };

@@ -39,18 +39,17 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}")]
 pub struct ServerError {
-    address: String,
+    address: SocketAddr,
     source: std::io::Error,
 }
 
 impl Server {
-    /// Binds `address` (`host:port`); port 0 takes a free one.
+    /// Binds `address`; port 0 takes a free one.
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn bind(address: &str) -> Result<TcpListener, ServerError> {
-        let failed = |source| ServerError { address: address.to_owned(), source };
-        TcpListener::bind(address).await.map_err(failed)
+    pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
+        TcpListener::bind(address).await.map_err(|source| ServerError { address, source })
     }
 
     /// A server of `router` on `listener`.

@@ -5,7 +5,7 @@ use crate::deployment::{AllowedHost, App, Placement, Runtime};
 use crate::manifest;
 use crate::path::KeyPath;
 use crate::raw::config::{RawApp, RawPlacement, RawSource};
-use crate::shape::{list, nearest};
+use crate::shape::{did_you_mean, list, nearest};
 use gestalt_core::AppName;
 use gestalt_core::host::{HostPattern, PatternError};
 use std::collections::BTreeMap;
@@ -67,6 +67,7 @@ fn source(report: &mut Report<'_>, at: &KeyPath, raw: Option<RawSource>) -> Opti
     let at = at.key("source");
     let (at, text) = match raw {
         Some(RawSource::Path(text)) => (at, text),
+        Some(RawSource::Form(form)) if form.path.is_none() && report.is_troubled(&at) => return None,
         Some(RawSource::Form(form)) => (at.key("path"), form.path.unwrap_or_default()),
         None => (at, String::new()),
     };
@@ -167,7 +168,7 @@ fn placement(report: &mut Report<'_>, at: &KeyPath, raw: RawPlacement, runtimes:
         return None;
     };
     let Some(entry) = runtimes.all.get(&runtime) else {
-        let hint = nearest(&runtime, runtimes.all.keys().map(String::as_str));
+        let hint = nearest(&runtime, runtimes.all.keys().map(String::as_str)).map(did_you_mean);
         report.hinted(&at.key("provider"), "`runtime.providers` has no such entry", hint);
         return None;
     };
@@ -178,7 +179,8 @@ fn placement(report: &mut Report<'_>, at: &KeyPath, raw: RawPlacement, runtimes:
             Runtime::Local => report.problem(&at, format!("runtime `{runtime}` is `driver: local`, which has no templates")),
             Runtime::Wasm(wasm) if !wasm.templates.contains_key(name) => {
                 let known: Vec<_> = wasm.templates.keys().map(String::as_str).collect();
-                let hint = nearest(name, known.iter().copied()).or_else(|| match known.is_empty() {
+                let meant = nearest(name, known.iter().copied()).map(did_you_mean);
+                let hint = meant.or_else(|| match known.is_empty() {
                     true => Some(format!("`runtime.providers.{runtime}.config.templates` has none")),
                     false => Some(format!("it has {}", list(&known, "and"))),
                 });

@@ -8,7 +8,7 @@ use crate::path::KeyPath;
 use crate::problem::Problems;
 use crate::raw::config::{RawConfig, RawDriver, RawManagement, RawRuntime, RawServer};
 use crate::raw::wasm::RawWasm;
-use crate::shape::nearest;
+use crate::shape::{did_you_mean, nearest};
 use gestalt_core::{AppName, Secret};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -27,7 +27,7 @@ pub(crate) fn deployment(
     let named = trimmed(server_raw.runtime.take().and_then(|r| r.default_provider));
     let (runtimes, marked) = runtimes(report, raw.runtime.and_then(|r| r.providers).unwrap_or_default(), wasm);
     if let Some(name) = named.as_deref().filter(|name| !runtimes.contains_key(*name)) {
-        let hint = nearest(name, runtimes.keys().map(String::as_str));
+        let hint = nearest(name, runtimes.keys().map(String::as_str)).map(did_you_mean);
         let at = top.dotted("server.runtime.defaultProvider");
         report.hinted(&at, "`runtime.providers` has no such entry", hint);
     }
@@ -87,7 +87,7 @@ fn management(report: &mut Report<'_>, at: &KeyPath, raw: RawManagement, public:
     }
     let address = address(report, at, raw.host.as_deref(), raw.port);
     let meet = address.ip() == public.ip() || address.ip().is_unspecified() || public.ip().is_unspecified();
-    if address.port() == public.port() && meet {
+    if address.port() == public.port() && address.port() > 0 && meet {
         report.problem(&at.key("port"), format!("is the public listener's own address ({public})"));
     }
     Some(Management { address, base_url })
@@ -104,7 +104,6 @@ fn address(report: &mut Report<'_>, at: &KeyPath, host: Option<&str>, port: Opti
             IpAddr::V4(Ipv4Addr::UNSPECIFIED)
         }),
     };
-    // A listener whose port is wrong gets one nobody else has, so that it is reported once.
     SocketAddr::new(ip, report.count(&at.key("port"), port, 1..=65_535, 0))
 }
 
@@ -140,7 +139,9 @@ fn runtimes(
                 Runtime::Local
             }
             None => {
-                report.problem(&at.key("driver"), "is required: `local` or `wasm`");
+                if !report.is_troubled(&at) {
+                    report.problem(&at.key("driver"), "is required: `local` or `wasm`");
+                }
                 Runtime::Local
             }
         };

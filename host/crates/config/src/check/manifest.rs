@@ -5,7 +5,7 @@ use super::{Report, phases, rest};
 use crate::manifest::{Artifact, Entrypoint, Manifest};
 use crate::path::KeyPath;
 use crate::raw::manifest::{RawArtifact, RawConnection, RawEntrypoint, RawManifest, RawSpec};
-use crate::shape::{list, nearest};
+use crate::shape::{did_you_mean, list, nearest};
 use crate::source::{Finding, Show};
 use crate::tree::Node;
 use std::collections::{BTreeMap, HashSet};
@@ -41,7 +41,7 @@ pub(crate) fn kind(root: &Node) -> Option<Finding> {
         "app" | "plugin" => return None,
         "" => ("is required".to_owned(), Some("write `kind: app`".to_owned())),
         kind if KINDS.contains(&kind) => ("packages of this kind are not available yet; `app` is".to_owned(), None),
-        kind => ("is not a kind of package".to_owned(), nearest(kind, KINDS.iter().copied())),
+        kind => ("is not a kind of package".to_owned(), nearest(kind, KINDS.iter().copied()).map(did_you_mean)),
     };
     let (span, show) = node.map_or((root.span, Show::Nothing), |node| (node.span, Show::Value));
     Some(Finding { span, path: KeyPath::default().key("kind"), message, hint, show })
@@ -246,7 +246,7 @@ fn connections(report: &mut Report<'_>, at: &KeyPath, spec: &RawSpec) -> HashSet
     }
     let known: HashSet<String> = listed.map(|(name, _)| name.clone()).collect();
     if let Some(name) = spec.default_connection.as_ref().filter(|name| !known.contains(*name)) {
-        let hint = nearest(name, known.iter().map(String::as_str));
+        let hint = nearest(name, known.iter().map(String::as_str)).map(did_you_mean);
         report.hinted(&at.key("defaultConnection"), "`spec.connections` has no such entry", hint);
     }
     known

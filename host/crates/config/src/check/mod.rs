@@ -14,7 +14,7 @@ pub(crate) mod wasm;
 use crate::path::KeyPath;
 use crate::problem::Location;
 use crate::source::{Finding, Show, Sources, Span};
-use crate::tree::Node;
+use crate::tree::{Node, Tree};
 
 /// Where checks report to, and ask where something was written.
 pub(crate) struct Report<'a> {
@@ -42,6 +42,12 @@ impl<'a> Report<'a> {
     /// Something at `path` is allowed, but likely not meant.
     pub(crate) fn warning(&mut self, path: &KeyPath, message: impl Into<String>, hint: Option<String>) {
         self.warnings.extend(self.finding(path, message.into(), hint));
+    }
+
+    /// Whether a key below `path` has been reported already, so that another one is not missed in its place.
+    pub(crate) fn is_troubled(&self, path: &KeyPath) -> bool {
+        let map = self.tree.find(path).node.and_then(Node::map);
+        map.is_some_and(|map| map.values().any(|entry| matches!(entry.node.tree, Tree::Reported)))
     }
 
     /// `None` when something on the way has been reported already.

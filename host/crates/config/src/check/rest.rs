@@ -7,7 +7,7 @@ use crate::catalog::{MAX_OPERATIONS, MAX_PARAMETERS, is_operation_id};
 use crate::manifest::{RestOperation, RestParameter, RestSurface};
 use crate::path::KeyPath;
 use crate::raw::manifest::{RawOperation, RawParameter, RawRest};
-use crate::shape::{list, nearest};
+use crate::shape::{did_you_mean, list, nearest};
 use gestalt_core::ParameterLocation;
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ pub(crate) fn surface(
     connections: &HashSet<String>,
 ) -> Option<RestSurface> {
     if let Some(name) = raw.connection.as_ref().filter(|name| !connections.contains(*name)) {
-        let hint = nearest(name, connections.iter().map(String::as_str));
+        let hint = nearest(name, connections.iter().map(String::as_str)).map(did_you_mean);
         report.hinted(&at.key("connection"), "`spec.connections` has no such entry", hint);
     }
     let raw_operations = raw.operations.unwrap_or_default();
@@ -220,7 +220,7 @@ fn kind(report: &mut Report<'_>, at: &KeyPath, raw: &str) -> String {
         other => other,
     };
     if !KINDS.contains(&kind) {
-        report.hinted(at, format!("must be one of {}", list(&KINDS, "or")), nearest(kind, KINDS.iter().copied()));
+        report.hinted(at, format!("must be one of {}", list(&KINDS, "or")), nearest(kind, KINDS.iter().copied()).map(did_you_mean));
     }
     kind.to_owned()
 }

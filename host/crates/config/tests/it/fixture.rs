@@ -1,4 +1,5 @@
-//! The harness: a fixture is several files in one, parted by `#--- path` lines; `#--- env NAME=value` sets a variable.
+//! The harness: a fixture is several files in one, parted by `#--- path` lines; `#--- env NAME=value` sets a variable,
+//! `#--- missing path` names a config file that is not there, `#--- lenient` reads without strictness.
 //! Run with `UPDATE=1` to write what comes out, and read the difference before committing it.
 
 use gestalt_config::Env;
@@ -7,17 +8,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A fixture, laid out in a directory of its own.
-pub struct Fixture {
-    pub dir: tempfile::TempDir,
-    pub env: Vars,
+pub(crate) struct Fixture {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) env: Vars,
     /// Files named `*.config.yaml`, or `main.yaml` for a fixture that is one file.
-    pub files: Vec<PathBuf>,
-    pub lenient: bool,
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) lenient: bool,
 }
 
-pub struct Vars {
-    pub vars: HashMap<String, String>,
-    pub dir: PathBuf,
+pub(crate) struct Vars {
+    pub(crate) vars: HashMap<String, String>,
+    pub(crate) dir: PathBuf,
 }
 
 impl Env for Vars {
@@ -40,6 +41,7 @@ impl Fixture {
         for line in text.split_inclusive('\n') {
             match line.strip_prefix("#--- ").map(str::trim_end) {
                 Some("lenient") => fixture.lenient = true,
+                Some(part) if part.starts_with("missing ") => fixture.files.push(part["missing ".len()..].into()),
                 Some(part) => match part.strip_prefix("env ").and_then(|p| p.split_once('=')) {
                     Some((name, value)) => {
                         let value = value.replace("<dir>", root.to_str().unwrap()).replace("\\n", "\n");
@@ -50,7 +52,7 @@ impl Fixture {
                 None => current.get_or_insert_with(|| ("main.yaml".into(), String::new())).1.push_str(line),
             }
         }
-        parts.extend(current);
+        parts.extend(current.or_else(|| parts.is_empty().then(|| ("main.yaml".into(), String::new()))));
         for (path, content) in parts {
             let file = root.join(&path);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -65,7 +67,7 @@ impl Fixture {
 }
 
 /// Runs `render` on every fixture of a directory and compares what it says with the file beside the fixture.
-pub fn check(kind: &str, render: impl Fn(&Fixture) -> Result<String, String>) {
+pub(crate) fn check(kind: &str, render: impl Fn(&Fixture) -> Result<String, String>) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(kind);
     let mut inputs: Vec<_> = fs::read_dir(&dir).unwrap().map(|e| e.unwrap().path()).collect();
     inputs.retain(|path| path.extension().is_some_and(|e| e == "yaml" || e == "json"));

@@ -122,7 +122,8 @@ fn private_networks_lifts_private_and_nothing_else() {
     let case = Case { private: PrivateNetworks::Allow, networks: &[], entry: Some("a.test"), host: "a.test" };
     case.check("10.0.0.1", 443, Ok(()));
     case.check("fd12::1", 443, Ok(()));
-    for address in ["127.0.0.1", "169.254.169.254", "0.0.0.0", "::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "fd00:ec2::254"] {
+    for address in ["127.0.0.1", "169.254.169.254", "0.0.0.0", "::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "fd00:ec2::254"]
+    {
         case.check(address, 443, PROHIBITED);
     }
 }
@@ -166,9 +167,15 @@ fn an_open_app_is_kept_from_metadata_and_from_the_daemon() {
     for address in ["93.184.216.34", "10.0.0.1", "127.0.0.1", "::1", "fd12::1", "198.18.0.1"] {
         case.check(address, 443, Ok(()));
     }
-    for address in
-        ["169.254.169.254", "fe80::1", "fd00:ec2::254", "::ffff:169.254.169.254", "0.0.0.0", "ff02::1", "100.100.100.200"]
-    {
+    for address in [
+        "169.254.169.254",
+        "fe80::1",
+        "fd00:ec2::254",
+        "::ffff:169.254.169.254",
+        "0.0.0.0",
+        "ff02::1",
+        "100.100.100.200",
+    ] {
         case.check(address, 443, PROHIBITED);
     }
     case.check("127.0.0.1", 9090, Err(DenyReason::SelfListener));

@@ -1,0 +1,204 @@
+//! An app's client between a recording resolver, a recording sink and servers on loopback.
+
+mod server;
+
+pub(crate) use server::{Canary, Server, ok, read_head};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use gestalt_core::AppName;
+use gestalt_core::audit::{self, Record, Sink};
+use gestalt_core::egress::{Attribution, Body, EgressError, Outbound, SendOptions};
+use gestalt_core::host::HostPattern;
+use gestalt_core::limits::EgressLimits;
+use gestalt_egress::{AllowedNetwork, Clock, Egress, Resolver, SelfListeners, Settings};
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What a test sets up; the rest is defaulted.
+pub(crate) struct Setup {
+    pub(crate) hosts: Vec<&'static str>,
+    pub(crate) settings: Settings,
+    pub(crate) limits: EgressLimits,
+    /// Answers by name, one per query; the last one stays.
+    pub(crate) names: Vec<(&'static str, Vec<&'static [&'static str]>)>,
+    pub(crate) listeners: Arc<SelfListeners>,
+}
+
+impl Setup {
+    /// The policy of the attack catalogue, and its names on loopback.
+    pub(crate) fn new() -> Self {
+        Self {
+            hosts: vec!["allowed.test", "*.wild.test"],
+            settings: Settings::default(),
+            limits: EgressLimits {
+                connect_timeout: Duration::from_secs(5),
+                first_byte_timeout: Duration::from_secs(5),
+                idle_timeout: Duration::from_secs(5),
+                total_timeout: Duration::from_secs(10),
+                ..EgressLimits::default()
+            },
+            names: vec![("allowed.test", vec![&["127.0.0.2"]]), ("a.wild.test", vec![&["127.0.0.2"]])],
+            listeners: Arc::default(),
+        }
+    }
+
+    pub(crate) fn hosts(mut self, hosts: &[&'static str]) -> Self {
+        self.hosts = hosts.to_vec();
+        self
+    }
+
+    pub(crate) fn name(mut self, name: &'static str, answers: &[&'static [&'static str]]) -> Self {
+        self.names.retain(|(known, _)| *known != name);
+        self.names.push((name, answers.to_vec()));
+        self
+    }
+
+    pub(crate) fn limits(mut self, change: impl FnOnce(&mut EgressLimits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    pub(crate) fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// Lets requests reach this port of loopback, and nothing else there.
+    pub(crate) fn reach(mut self, server: SocketAddr) -> Self {
+        let network = AllowedNetwork::parse(&format!("{}:{}", server.ip(), server.port())).unwrap();
+        self.settings.allowed_networks.push(network);
+        self
+    }
+
+    pub(crate) fn build(self) -> Desk {
+        let answers = self.names.into_iter().map(|(name, answers)| (name, answers.into_iter().collect())).collect();
+        let names = Arc::new(Names { answers: Mutex::new(answers), asked: Mutex::default() });
+        let records = Arc::new(Records::default());
+        let now = Arc::new(Mutex::new(Instant::now()));
+        let clock: Clock = Arc::new({
+            let now = Arc::clone(&now);
+            move || *now.lock().unwrap()
+        });
+        let resolver: Arc<dyn Resolver> = names.clone();
+        let egress = Egress::build_with_clock(self.settings, resolver, records.clone(), self.listeners, clock).unwrap();
+        let hosts = self.hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect();
+        let client = egress.client(AppName::parse("probe").unwrap(), hosts, self.limits);
+        Desk { egress, client, names, records, now }
+    }
+}
+
+/// A resolver that knows some names and remembers all questions.
+pub(crate) struct Names {
+    answers: Mutex<HashMap<&'static str, VecDeque<&'static [&'static str]>>>,
+    asked: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Resolver for Names {
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        self.asked.lock().unwrap().push(name.to_owned());
+        let answer = {
+            let mut answers = self.answers.lock().unwrap();
+            let left = answers.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
+            if left.len() > 1 { left.pop_front() } else { left.front().copied() }
+        };
+        match answer {
+            Some(addresses) => Ok(addresses.iter().map(|ip| ip.parse().unwrap()).collect()),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Records(Mutex<Vec<audit::Egress>>);
+
+impl Sink for Records {
+    fn record(&self, record: Record) {
+        let Record::Egress(record) = record else { panic!("not an egress record") };
+        self.0.lock().unwrap().push(record);
+    }
+}
+
+/// A client and everything that watches it.
+pub(crate) struct Desk {
+    pub(crate) egress: Egress,
+    pub(crate) client: Arc<dyn Outbound>,
+    names: Arc<Names>,
+    records: Arc<Records>,
+    now: Arc<Mutex<Instant>>,
+}
+
+impl Desk {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Body>, EgressError> {
+        let attribution = Attribution { invocation_id: "i-1".into(), subject: "user:u".into() };
+        self.client.send(request, SendOptions { attribution, ..SendOptions::default() }).await
+    }
+
+    pub(crate) async fn get(&self, uri: &str) -> Result<Response<Body>, EgressError> {
+        self.send(get(uri)).await
+    }
+
+    /// Sends and reads the whole answer.
+    pub(crate) async fn fetch(&self, uri: &str) -> Result<(http::response::Parts, Bytes), EgressError> {
+        let (head, body) = self.get(uri).await?.into_parts();
+        Ok((head, body.collect().await?.to_bytes()))
+    }
+
+    /// Names the resolver was asked about since the last look.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.names.asked.lock().unwrap())
+    }
+
+    /// Records written since the last look.
+    pub(crate) fn records(&self) -> Vec<audit::Egress> {
+        std::mem::take(&mut *self.records.0.lock().unwrap())
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        *self.now.lock().unwrap() += time;
+    }
+
+    /// Sends, and asserts the error, the one record with its reason, and that nobody was asked but `asked`.
+    pub(crate) async fn refused(&self, request: Request<Body>, error: &str, reason: &str, asked: &[&str]) {
+        let what = format!("{} {}", request.method(), request.uri());
+        let failed = self.send(request).await.err().unwrap_or_else(|| panic!("{what} was answered"));
+        assert_eq!(format!("{failed:?}"), error, "{what}");
+        self.refusal_recorded(reason, &what);
+        assert_eq!(self.asked(), asked, "{what}");
+    }
+
+    pub(crate) fn refusal_recorded(&self, reason: &str, what: &str) {
+        let records = self.records();
+        assert_eq!(records.len(), 1, "{what}: {records:?}");
+        assert_eq!(records[0].denied.map(|denied| denied.as_str()), Some(reason), "{what}");
+        assert_eq!((&*records[0].invocation_id, &*records[0].subject), ("i-1", "user:u"));
+        assert_eq!(records[0].count, 1);
+    }
+}
+
+pub(crate) fn get(uri: &str) -> Request<Body> {
+    request(Method::GET, uri, "")
+}
+
+pub(crate) fn request(method: Method, uri: &str, body: &'static str) -> Request<Body> {
+    let body = Full::new(Bytes::from_static(body.as_bytes())).map_err(|never| match never {}).boxed_unsync();
+    Request::builder().method(method).uri(uri).body(body).unwrap()
+}
+
+/// A body of unknown length: these chunks, then the end, or nothing more for ever.
+pub(crate) fn streamed(chunks: &[&'static [u8]], ends: bool) -> Body {
+    use futures::StreamExt;
+    let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(http_body::Frame::data(Bytes::from_static(chunk)))).collect();
+    let chunks = futures::stream::iter(chunks);
+    if ends {
+        http_body_util::StreamBody::new(chunks).boxed_unsync()
+    } else {
+        http_body_util::StreamBody::new(chunks.chain(futures::stream::pending())).boxed_unsync()
+    }
+}

@@ -1,0 +1,143 @@
+//! Rows D15–D17: who the server is, and what it is told.
+
+use crate::support::{Desk, Server, Setup, get, read_head};
+use gestalt_egress::{BuildError, Egress, Settings, SystemResolver};
+use http::HeaderValue;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::ServerConfig;
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::io::Write;
+use std::sync::Arc;
+use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt;
+use tokio_rustls::TlsAcceptor;
+
+/// A certificate authority and the file that makes it trusted.
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    file: NamedTempFile,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(issuer.pem().as_bytes()).unwrap();
+        Self { issuer, file }
+    }
+
+    /// What a server with a certificate for `name` needs.
+    fn acceptor(&self, name: &str) -> TlsAcceptor {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// Reports `SNI, ALPN` and the head; or that the handshake failed.
+    async fn serve(&self, name: &str) -> Server {
+        let acceptor = self.acceptor(name);
+        Server::start("127.0.0.2", move |stream, reports| {
+            let acceptor = acceptor.clone();
+            async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    let _ = reports.send("handshake failed".to_owned());
+                    return;
+                };
+                let tls = stream.get_ref().1;
+                let alpn = String::from_utf8_lossy(tls.alpn_protocol().unwrap_or_default()).into_owned();
+                let told = format!("sni {} alpn {alpn}\n", tls.server_name().unwrap_or("-"));
+                let head = read_head(&mut stream).await;
+                let _ = reports.send(told + &head);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+                let _ = stream.shutdown().await;
+            }
+        })
+        .await
+    }
+
+    fn desk(&self, server: &Server) -> Desk {
+        let file = self.file.path().to_owned();
+        Setup::new().settings(|settings| settings.ca_file = Some(file)).reach(server.address()).build()
+    }
+}
+
+fn uri(server: &Server, host: &str) -> String {
+    server.uri(host, "/").replace("http:", "https:")
+}
+
+#[tokio::test]
+async fn d16_sni_host_and_certificate_are_the_canonical_name() {
+    let authority = Authority::new();
+    let mut server = authority.serve("allowed.test").await;
+    let desk = authority.desk(&server);
+    let mut request = get(&uri(&server, "ALLOWED.Test."));
+    for (name, value) in [("host", "evil.test"), ("x-forwarded-host", "evil.test"), ("forwarded", "host=evil.test")] {
+        request.headers_mut().append(name, HeaderValue::from_static(value));
+    }
+    assert_eq!(desk.send(request).await.unwrap().status(), 200);
+    let seen = server.report().await;
+    assert!(seen.starts_with("sni allowed.test alpn http/1.1\nGET / HTTP/1.1\r\n"), "{seen}");
+    assert!(seen.contains(&format!("host: allowed.test:{}\r\n", server.address().port())), "{seen}");
+    assert!(!seen.contains("evil"), "{seen}");
+}
+
+#[tokio::test]
+async fn d15_a_certificate_for_another_name() {
+    let authority = Authority::new();
+    let mut server = authority.serve("evil.test").await;
+    let desk = authority.desk(&server);
+    let error = desk.get(&uri(&server, "allowed.test")).await.unwrap_err();
+    assert!(matches!(error, gestalt_core::egress::EgressError::TlsCertificate(_)), "{error:?}");
+    desk.refusal_recorded("tls", "d15");
+    assert_eq!(server.report().await, "handshake failed");
+}
+
+#[tokio::test]
+async fn d15_a_certificate_nobody_here_trusts() {
+    let mut server = Authority::new().serve("allowed.test").await;
+    let desk = Authority::new().desk(&server);
+    let error = desk.get(&uri(&server, "allowed.test")).await.unwrap_err();
+    assert!(matches!(error, gestalt_core::egress::EgressError::TlsCertificate(_)), "{error:?}");
+    desk.refusal_recorded("tls", "d15");
+    assert_eq!(server.report().await, "handshake failed");
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls() {
+    let server = Server::answering("127.0.0.2", "HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let desk = Setup::new().reach(server.address()).build();
+    let error = desk.get(&uri(&server, "allowed.test")).await.unwrap_err();
+    assert!(matches!(error, gestalt_core::egress::EgressError::Tls(_)), "{error:?}");
+    desk.refusal_recorded("tls", "plain server");
+}
+
+#[test]
+fn an_unusable_ca_file_is_an_error_that_names_it() {
+    let mut empty = NamedTempFile::new().unwrap();
+    empty.write_all(b"no certificate").unwrap();
+    let mut broken = NamedTempFile::new().unwrap();
+    broken.write_all(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+    for path in [empty.path(), broken.path(), "/nonexistent/ca.pem".as_ref()] {
+        let settings = Settings { ca_file: Some(path.to_owned()), ..Settings::default() };
+        let built = Egress::build(settings, Arc::new(SystemResolver::new()), Arc::new(Nowhere), Arc::default());
+        let error = built.map(drop).unwrap_err();
+        assert!(matches!(error, BuildError::CaFile { .. }), "{error:?}");
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    }
+}
+
+struct Nowhere;
+
+impl gestalt_core::audit::Sink for Nowhere {
+    fn record(&self, _: gestalt_core::audit::Record) {}
+}

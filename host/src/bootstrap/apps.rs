@@ -1,0 +1,67 @@
+//! Stage 4: the apps.
+
+use super::launch;
+use super::runtimes::Runtimes;
+use gestalt_config::{App, Deployment};
+use gestalt_core::service::HostServices;
+use gestalt_egress::Egress;
+use gestalt_invoke::{AppInfo, AppState, Apps};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::task::JoinSet;
+
+/// What starting an app needs.
+pub(super) struct Stage {
+    pub(super) deployment: Arc<Deployment>,
+    pub(super) egress: Arc<Egress>,
+    pub(super) runtimes: Arc<Runtimes>,
+    pub(super) services: HostServices,
+    pub(super) base_url: Arc<str>,
+}
+
+impl Stage {
+    /// A directory of this app's own for what is generated for it. Made if missing.
+    pub(super) fn cache(&self, app: &App) -> std::io::Result<PathBuf> {
+        let dir = self.deployment.server.artifacts_dir.join("cache").join("apps").join(app.name.as_str());
+        std::fs::create_dir_all(&dir)?;
+        Ok(dir)
+    }
+}
+
+/// The deployment's apps, none of them started yet.
+pub(super) fn registry(deployment: &Deployment) -> Apps {
+    let describe = |app: &App| AppInfo {
+        display_name: app.display_name.clone().unwrap_or_default(),
+        description: app.description.clone().unwrap_or_default(),
+        icon_svg: String::new(),
+    };
+    let add = |builder: gestalt_invoke::AppsBuilder, app: &App| builder.app(app.name.clone(), describe(app));
+    deployment.apps.values().fold(Apps::builder(), add).build()
+}
+
+/// Starts every app at once, each in a task of its own.
+///
+/// What an app costs to start is bounded where it is spent: compilations by the wasm runtime, builds by their tools.
+pub(super) fn launch(stage: Stage, apps: Arc<Apps>) -> JoinSet<()> {
+    let stage = Arc::new(stage);
+    let mut tasks = JoinSet::new();
+    for app in stage.deployment.apps.values() {
+        let (stage, apps, app) = (stage.clone(), apps.clone(), app.clone());
+        tasks.spawn(async move {
+            let started = Instant::now();
+            match launch::app(&stage, &apps, &app).await {
+                Ok(executor) => {
+                    tracing::info!(app = %app.name, elapsed = ?started.elapsed(), "app is up");
+                    apps.set(&app.name, AppState::Up(executor));
+                }
+                Err(error) => {
+                    let reason = format!("{error:#}");
+                    tracing::error!(app = %app.name, at = %app.at, %reason, "app failed to start; its operations answer 503");
+                    apps.set(&app.name, AppState::Failed(reason.into()));
+                }
+            }
+        });
+    }
+    tasks
+}

@@ -1,0 +1,161 @@
+//! Stage 4, for one app: its package, made into an executor.
+
+use super::apps::Stage;
+use super::hybrid::Hybrid;
+use super::package::{self, Code};
+use anyhow::{Context, anyhow, bail};
+use gestalt_config::{App, Manifest, Runtime, WasmRuntime};
+use gestalt_core::egress::Outbound;
+use gestalt_core::host::HostPattern;
+use gestalt_core::limits::EgressLimits;
+use gestalt_core::{Catalog, Executor, Parameter};
+use gestalt_declarative::{RestExecutor, RestLimits, RestOperation, RestSurface};
+use gestalt_invoke::{AppInfo, Apps};
+use gestalt_runtime_process::{AppCommand, ProcessSpec, Timeouts, source};
+use gestalt_runtime_wasm::AppSpec;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Prepares, builds if need be, and starts one app.
+pub(super) async fn app(stage: &Stage, apps: &Apps, app: &App) -> anyhow::Result<Arc<dyn Executor>> {
+    let file = app.manifest.clone();
+    let manifest = tokio::task::spawn_blocking(move || Manifest::load(&file)).await?;
+    let manifest = manifest.map_err(|problems| anyhow!("manifest refused\n{problems}"))?;
+    let mut info = describe(app, &manifest)?;
+    apps.describe(&app.name, info.clone());
+
+    let code = match package::choose(stage, app, &manifest).await? {
+        Code::None => None,
+        Code::Component { runtime, file } => Some(component(stage, app, &runtime, file).await?),
+        Code::Native(command) => Some(native(stage, app, &manifest, command).await?),
+    };
+    let declared = manifest.rest.as_ref().map(|rest| declared(stage, app, &manifest, rest)).transpose()?;
+    let executor: Arc<dyn Executor> = match (declared, code) {
+        (Some(declared), Some(code)) => Arc::new(Hybrid::build(declared, code).await?),
+        (Some(only), None) | (None, Some(only)) => only,
+        (None, None) => bail!("the package has neither code nor surfaces: there is nothing to run"),
+    };
+    complete(&mut info, executor.catalog(None).await?.as_ref());
+    apps.describe(&app.name, info);
+    Ok(executor)
+}
+
+async fn component(stage: &Stage, app: &App, name: &str, file: PathBuf) -> anyhow::Result<Arc<dyn Executor>> {
+    let Some(Runtime::Wasm(config)) = stage.deployment.runtimes.get(name) else {
+        bail!("there is no wasm runtime {name:?}");
+    };
+    let template = app.placement.as_ref().and_then(|placement| placement.template.as_deref());
+    let limits = config.limits_for(template).clone();
+    let (runtimes, name, config): (_, _, WasmRuntime) = (stage.runtimes.clone(), name.to_owned(), (**config).clone());
+    let runtime = tokio::task::spawn_blocking(move || runtimes.wasm(&name, &config)).await??;
+    let spec = AppSpec {
+        app: app.name.clone(),
+        component: file,
+        config: app.config.clone(),
+        env: app.env.clone(),
+        outbound: outbound(stage, app, limits.egress.clone()),
+        limits,
+        services: stage.services.clone(),
+        public_base_url: stage.base_url.clone(),
+    };
+    Ok(runtime.launch(spec).await?)
+}
+
+async fn native(
+    stage: &Stage,
+    app: &App,
+    manifest: &Manifest,
+    command: AppCommand,
+) -> anyhow::Result<Arc<dyn Executor>> {
+    let refused = |problems| anyhow!("catalog refused\n{problems}");
+    let catalog = match manifest.catalog().map_err(refused)? {
+        Some(catalog) => catalog,
+        None => {
+            let file = stage.cache(app)?.join("catalog.yaml");
+            let text = source::export_catalog(&command, &app.name, &app.env, &file).await;
+            gestalt_config::read_catalog(&text.context("asking the app for its catalog")?, &file).map_err(refused)?
+        }
+    };
+    let spec = ProcessSpec {
+        app: app.name.clone(),
+        command,
+        env: app.env.clone(),
+        config: app.config.clone(),
+        catalog: Arc::new(catalog),
+        public_base_url: stage.base_url.clone(),
+        timeouts: Timeouts::default(),
+    };
+    Ok(gestalt_runtime_process::launch(spec, stage.services.clone()).await?)
+}
+
+/// A way out under the app's own policy.
+fn outbound(stage: &Stage, app: &App, limits: EgressLimits) -> Arc<dyn Outbound> {
+    let allowed: Vec<HostPattern> = app.allowed_hosts.iter().map(|host| host.pattern.clone()).collect();
+    stage.egress.client(app.name.clone(), allowed, limits)
+}
+
+fn declared(
+    stage: &Stage,
+    app: &App,
+    manifest: &Manifest,
+    rest: &gestalt_config::RestSurface,
+) -> anyhow::Result<Arc<dyn Executor>> {
+    let surface = RestSurface {
+        base_url: rest.base_url.parse().with_context(|| format!("surfaces.rest.baseUrl {:?}", rest.base_url))?,
+        headers: manifest.headers.clone().into_iter().collect(),
+        operations: rest.operations.iter().map(operation).collect(),
+    };
+    let outbound = outbound(stage, app, EgressLimits::default());
+    let executor = RestExecutor::build(app.name.clone(), &surface, outbound, RestLimits::default());
+    Ok(Arc::new(executor.with_context(|| format!("surfaces.rest of {}", manifest.file.display()))?))
+}
+
+fn operation(declared: &gestalt_config::RestOperation) -> RestOperation {
+    let parameter = |p: &gestalt_config::RestParameter| Parameter {
+        name: p.name.clone(),
+        wire_name: (p.wire_name != p.name).then(|| p.wire_name.clone()),
+        kind: p.kind.clone(),
+        location: p.location,
+        description: p.description.clone(),
+        required: p.required,
+        internal: p.internal,
+        default: p.default.clone(),
+    };
+    RestOperation {
+        name: declared.name.clone(),
+        method: declared.method.clone(),
+        path: declared.path.clone(),
+        description: declared.description.clone(),
+        parameters: declared.parameters.iter().map(parameter).collect(),
+        allowed_roles: declared.allowed_roles.clone(),
+        tags: declared.tags.clone(),
+    }
+}
+
+/// What lists show, as far as config and manifest say.
+fn describe(app: &App, manifest: &Manifest) -> anyhow::Result<AppInfo> {
+    let icon_svg = match (&app.icon_file, &manifest.icon_file) {
+        (Some(file), _) => std::fs::read_to_string(file).with_context(|| format!("iconFile {}", file.display()))?,
+        (None, Some(file)) => manifest.read(file).with_context(|| format!("iconFile {}", file.display()))?,
+        (None, None) => String::new(),
+    };
+    let first = |ours: &Option<String>, theirs: &Option<String>| ours.clone().or_else(|| theirs.clone());
+    Ok(AppInfo {
+        display_name: first(&app.display_name, &manifest.display_name).unwrap_or_default(),
+        description: first(&app.description, &manifest.description).unwrap_or_default(),
+        icon_svg,
+    })
+}
+
+/// Fills in what only the app's own catalog says.
+fn complete(info: &mut AppInfo, catalog: &Catalog) {
+    for (ours, theirs) in [
+        (&mut info.display_name, &catalog.display_name),
+        (&mut info.description, &catalog.description),
+        (&mut info.icon_svg, &catalog.icon_svg),
+    ] {
+        if ours.is_empty() {
+            ours.clone_from(theirs);
+        }
+    }
+}

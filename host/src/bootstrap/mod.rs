@@ -1,0 +1,143 @@
+//! From a checked configuration to a running daemon, one file per stage, in this order:
+//!
+//! 1. [`listen`]: the listeners are bound first, so that a port in use stops everything before anything was started,
+//!    and so that egress knows the addresses no app may reach.
+//! 2. [`egress`]: the daemon's part of the way out.
+//! 3. [`runtimes`]: the wasm runtimes, each built when its first app needs it.
+//! 4. [`apps`]: every app, concurrently and in the background. One that fails does not stop the others.
+//! 5. [`Daemon::start`] opens the doors. `/ready` says when no app is starting any more.
+//!
+//! [`Daemon::shutdown`] goes the way back: doors, calls in flight, apps, last records.
+
+mod apps;
+mod egress;
+mod hybrid;
+mod launch;
+mod listen;
+mod package;
+mod runtimes;
+
+use crate::audit::LogAudit;
+use crate::ingress::http::{Api, Server, management_router, public_router};
+use gestalt_config::Deployment;
+use gestalt_core::audit;
+use gestalt_core::service::HostServices;
+use gestalt_egress::{Egress, Resolver, SystemResolver};
+use gestalt_invoke::{Invoker, NestedInvoker, Settings};
+use gestalt_services::AppLog;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What may be put in place of the daemon's own. The default is what `gestaltd serve` runs with.
+#[derive(Default)]
+pub struct Options {
+    /// Resolves host names for apps; default the system's resolver.
+    pub resolver: Option<Arc<dyn Resolver>>,
+    /// Takes audit records; default the log.
+    pub audit: Option<Arc<dyn audit::Sink>>,
+}
+
+/// A running daemon.
+pub struct Daemon {
+    public: SocketAddr,
+    management: Option<SocketAddr>,
+    invoker: Invoker,
+    running: TaskTracker,
+    egress: Arc<Egress>,
+    /// Ends the servers.
+    stop: CancellationToken,
+    servers: JoinSet<()>,
+    /// Apps still being started.
+    launching: JoinSet<()>,
+}
+
+/// How long calls in flight, and then the apps, may take to finish after the daemon was told to stop.
+const DRAIN: Duration = Duration::from_secs(15);
+
+impl Daemon {
+    /// Starts everything `deployment` describes. Returns when the doors are open; apps may still be starting.
+    ///
+    /// # Errors
+    /// When a listener cannot be bound or the daemon's own parts cannot be built. A failing app is no error.
+    pub async fn start(deployment: Deployment, options: Options) -> anyhow::Result<Self> {
+        for warning in deployment.warnings.iter() {
+            tracing::warn!("{warning}");
+        }
+        let deployment = Arc::new(deployment);
+        let listeners = listen::bind(&deployment.server).await?;
+        let audit = options.audit.unwrap_or_else(|| Arc::new(LogAudit));
+        let resolver = options.resolver.unwrap_or_else(|| Arc::new(SystemResolver::new()));
+        let egress = egress::build(&deployment.server.egress, resolver, audit.clone(), listeners.addresses())?;
+        let egress = Arc::new(egress);
+
+        let apps = Arc::new(apps::registry(&deployment));
+        let nested = NestedInvoker::new();
+        let base_url: Arc<str> = deployment.server.base_url.as_deref().unwrap_or("").into();
+        let settings = Settings { public_base_url: base_url.clone(), ..Settings::default() };
+        let invoker = Invoker::new(apps.clone(), audit, settings);
+        nested.connect(invoker.clone());
+        let services = HostServices { apps: nested, logs: Arc::new(AppLog::default()) };
+        let runtimes = Arc::new(runtimes::Runtimes::new(deployment.clone()));
+        let stage =
+            apps::Stage { deployment: deployment.clone(), egress: egress.clone(), runtimes, services, base_url };
+        let launching = apps::launch(stage, apps);
+
+        let running = TaskTracker::new();
+        let secure = deployment.server.base_url.as_deref().is_some_and(|url| url.starts_with("https://"));
+        let api = Api { invoker: invoker.clone(), running: running.clone(), secure };
+        let (stop, mut servers) = (CancellationToken::new(), JoinSet::new());
+        let (public, management) = (listeners.public_address, listeners.management_address);
+        let router = public_router(api.clone(), listeners.management.is_none());
+        servers.spawn(Server::new(listeners.public, router).run(stop.clone()));
+        if let Some(listener) = listeners.management {
+            servers.spawn(Server::new(listener, management_router(api)).run(stop.clone()));
+        }
+        tracing::info!(%public, management = management.map(tracing::field::display), "listening");
+        Ok(Self { public, management, invoker, running, egress, stop, servers, launching })
+    }
+
+    /// Where callers connect.
+    pub fn public_address(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// Where operators connect, when that is a listener of its own.
+    pub fn management_address(&self) -> Option<SocketAddr> {
+        self.management
+    }
+
+    /// The request path.
+    pub fn invoker(&self) -> &Invoker {
+        &self.invoker
+    }
+
+    /// Waits until no app is still starting.
+    pub async fn ready(&self) {
+        self.invoker.apps().wait_settled().await;
+    }
+
+    /// Closes the doors, lets calls in flight finish, then stops the apps and writes the last records.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        while self.servers.join_next().await.is_some() {}
+        self.running.close();
+        if tokio::time::timeout(DRAIN, self.running.wait()).await.is_err() {
+            tracing::warn!(calls = self.running.len(), "calls still running after {DRAIN:?}; abandoning them");
+        }
+        self.launching.shutdown().await;
+        let mut stopping = JoinSet::new();
+        for (app, executor) in self.invoker.apps().drain() {
+            stopping.spawn(async move {
+                if tokio::time::timeout(DRAIN, executor.shutdown()).await.is_err() {
+                    tracing::warn!(%app, "app did not stop within {DRAIN:?}");
+                }
+            });
+        }
+        while stopping.join_next().await.is_some() {}
+        self.egress.flush();
+    }
+}

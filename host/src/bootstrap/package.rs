@@ -1,0 +1,100 @@
+//! Stage 4, first half: what a package's code is, and where it runs.
+
+use super::apps::Stage;
+use anyhow::{Context, bail};
+use gestalt_config::{App, Command, Manifest, Runtime};
+use gestalt_runtime_process::source::{self, Entrypoint, SourcePackage, Step};
+use gestalt_runtime_process::{AppCommand, ProcessError};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// How an app's own code is run.
+pub(super) enum Code {
+    /// It has none: all its operations are declared.
+    None,
+    /// A component, on the named runtime.
+    Component { runtime: String, file: PathBuf },
+    /// A native provider.
+    Native(AppCommand),
+}
+
+/// Builds the package if need be, and decides by the bytes of what it names.
+pub(super) async fn choose(stage: &Stage, app: &App, manifest: &Manifest) -> anyhow::Result<Code> {
+    let package = package(manifest, app, stage.cache(app)?);
+    let placed = stage.deployment.placed(app);
+    let wants_wasm = matches!(placed, Some(Runtime::Wasm(_)));
+    if let Some(artifact) = artifact(manifest, wants_wasm) {
+        let command = source::prepare(&only(package.clone(), artifact)).await.context("preparing the package")?;
+        if is_wasm(&command.program)? {
+            return placed_component(stage, app, command.program);
+        }
+        if !wants_wasm {
+            return Ok(Code::Native(command));
+        }
+    }
+    if wants_wasm {
+        bail!("the app is placed on a wasm runtime, and {} names no component", manifest.file.display());
+    }
+    match source::prepare(&package).await {
+        Ok(command) => Ok(Code::Native(command)),
+        Err(ProcessError::NoSource { .. }) if manifest.rest.is_some() => Ok(Code::None),
+        Err(error) => Err(error).context("preparing the package"),
+    }
+}
+
+fn placed_component(stage: &Stage, app: &App, file: PathBuf) -> anyhow::Result<Code> {
+    match (stage.deployment.placed(app), &app.placement) {
+        (Some(Runtime::Local), _) => {
+            bail!("{} is a component, and the runtime the app is placed on runs native providers", file.display())
+        }
+        (Some(Runtime::Wasm(_)), Some(placement)) => Ok(Code::Component { runtime: placement.runtime.clone(), file }),
+        _ => Ok(Code::Component { runtime: stage.deployment.component_runtime().to_owned(), file }),
+    }
+}
+
+/// The executable the manifest names, unless the package is to be run from its source instead.
+fn artifact(manifest: &Manifest, wants_wasm: bool) -> Option<Entrypoint> {
+    let entrypoint = manifest.entrypoint.as_ref();
+    let args = entrypoint.map(|e| e.args.clone()).unwrap_or_default();
+    if let Some(component) = manifest.component() {
+        return Some(Entrypoint { artifact_path: component.path.clone(), args });
+    }
+    let entrypoint = entrypoint.filter(|_| wants_wasm || manifest.run.is_none())?;
+    Some(Entrypoint { artifact_path: entrypoint.artifact_path.clone(), args })
+}
+
+/// The package without any other way to be started.
+fn only(package: SourcePackage, entrypoint: Entrypoint) -> SourcePackage {
+    SourcePackage { run: Vec::new(), entrypoint: Some(entrypoint), ..package }
+}
+
+/// Whether the file's bytes say WebAssembly, whatever its name says.
+fn is_wasm(file: &Path) -> anyhow::Result<bool> {
+    let mut head = Vec::with_capacity(4);
+    let opened = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    opened.take(4).read_to_end(&mut head)?;
+    Ok(head == *b"\0asm")
+}
+
+/// The manifest's phases in the words of the crate that runs them.
+fn package(manifest: &Manifest, app: &App, cache: PathBuf) -> SourcePackage {
+    let step = |command: &Command, inputs: &[PathBuf]| Step {
+        argv: command.argv.clone(),
+        workdir: (!command.workdir.as_os_str().is_empty()).then(|| command.workdir.clone()),
+        env: command.env.clone(),
+        inputs: inputs.to_vec(),
+    };
+    let build = manifest.build.iter().flat_map(|build| build.commands.iter().map(|c| step(c, &build.inputs)));
+    SourcePackage {
+        root: manifest.root.clone(),
+        install: manifest.install.iter().map(|c| step(c, &[])).collect(),
+        build: build.collect(),
+        run: manifest.run.iter().map(|run| step(&run.command, &[])).collect(),
+        entrypoint: manifest
+            .entrypoint
+            .as_ref()
+            .map(|e| Entrypoint { artifact_path: e.artifact_path.clone(), args: e.args.clone() }),
+        env: app.env.clone(),
+        cache,
+    }
+}
