@@ -3,7 +3,7 @@
 use crate::support::{Server, Setup, get, ok, request};
 use http::Method;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 #[tokio::test]
@@ -35,13 +35,14 @@ async fn a_flood_of_denials_is_a_minutes_worth_of_records() {
     assert_eq!((rest.len(), rest[0].count), (1, 940));
 }
 
-/// Keeps what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+/// What all tests of this binary log; each looks for hosts that only it names.
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct Log;
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LOG.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -52,25 +53,21 @@ impl io::Write for Log {
 
 #[tokio::test]
 async fn a_denial_names_the_line_that_would_allow_it() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).without_time().finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let desk = Setup::new().name("cname.wild.test", &[&["10.1.2.3"]]).name("six.wild.test", &[&["fd12::1"]]).build();
-    for (uri, line) in [
-        ("https://evil.test/", r#"apps.probe.egress.allowedHosts: ["evil.test"]"#),
-        ("http://[fd12::1]/", r#"apps.probe.egress.allowedHosts: ["fd12::1"]"#),
-        ("http://cname.wild.test/", r#"server.egress.allowedNetworks: ["10.1.2.3/32:80"]"#),
-        ("https://six.wild.test/", r#"server.egress.allowedNetworks: ["[fd12::1/128]:443"]"#),
-        ("http://allowed.test:25/", "server.egress.blockedPorts: none, or a list without 25"),
+    tracing_subscriber::fmt().with_ansi(false).with_writer(|| Log).init();
+    let desk = Setup::new().name("c.wild.test", &[&["10.1.2.3"]]).name("six.wild.test", &[&["fd12::1"]]).build();
+    for (host, uri, line) in [
+        ("unlisted.test", "https://unlisted.test/", r#"apps.probe.egress.allowedHosts: ["unlisted.test"]"#),
+        ("[fd12:5::1]", "http://[fd12:5::1]/", r#"apps.probe.egress.allowedHosts: ["fd12:5::1"]"#),
+        ("c.wild.test", "http://c.wild.test/", r#"server.egress.allowedNetworks: ["10.1.2.3/32:80"]"#),
+        ("six.wild.test", "https://six.wild.test/", r#"server.egress.allowedNetworks: ["[fd12::1/128]:443"]"#),
+        ("p.wild.test", "http://p.wild.test:25/", "server.egress.blockedPorts: none, or a list without 25"),
     ] {
-        log.0.lock().unwrap().clear();
         let error = desk.send(get(uri)).await.unwrap_err();
-        let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap().replace("\\\"", "\"");
-        assert!(logged.contains("WARN gestalt::egress: outgoing request denied"), "{logged}");
-        assert!(logged.contains(line), "{logged}");
-        assert_eq!(logged.lines().count(), 1);
+        let logged = String::from_utf8(LOG.lock().unwrap().clone()).unwrap().replace("\\\"", "\"");
+        let lines: Vec<_> = logged.lines().filter(|line| line.contains(&format!(" host=\"{host}\""))).collect();
+        assert_eq!(lines.len(), 1, "{host}: {lines:?}");
+        assert!(lines[0].contains("WARN gestalt::egress: outgoing request denied"), "{lines:?}");
+        assert!(lines[0].contains(line), "{lines:?}");
         assert!(!error.to_string().contains("allowed"), "the app is not told: {error}");
     }
 }

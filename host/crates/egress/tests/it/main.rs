@@ -2,6 +2,8 @@
 //!
 //! Every address of 127.0.0.0/8 is a host of its own. Tests are named after the attack they make, with its row id.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken fixture should end the test")]
+
 mod addresses;
 mod ledger;
 mod limits;

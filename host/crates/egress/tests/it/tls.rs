@@ -9,7 +9,7 @@ use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::io::Write;
 use std::sync::Arc;
 use tempfile::NamedTempFile;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
 /// A certificate authority and the file that makes it trusted.
@@ -114,7 +114,11 @@ async fn d15_a_certificate_nobody_here_trusts() {
 
 #[tokio::test]
 async fn a_server_that_speaks_no_tls() {
-    let server = Server::answering("127.0.0.2", "HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let server = Server::start("127.0.0.2", |mut stream, _| async move {
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        let _ = stream.read(&mut [0; 1024]).await;
+    })
+    .await;
     let desk = Setup::new().reach(server.address()).build();
     let error = desk.get(&uri(&server, "allowed.test")).await.unwrap_err();
     assert!(matches!(error, gestalt_core::egress::EgressError::Tls(_)), "{error:?}");
