@@ -74,8 +74,8 @@ impl Cache {
         //    tags, and only over what the `Compiler` returned; the key is 32 random bytes that no one but this user
         //    can read. Bytes from elsewhere, an entry under another name, or one of another engine have another tag.
         // 2. Stays unchanged: nothing in the daemon opens an entry for writing. `store` writes a new file and renames
-        //    it, so a mapping keeps the old inode. The directory is 0700 and the files 0600: whoever can write
-        //    between the check and the mapping, or after it, is this very user, who could as well attach a debugger.
+        //    it, so a mapping keeps the old inode. The directory is 0700 and entries are 0400: whoever changes one between
+        //    the check and the mapping, or after it, is this very user, who could as well attach a debugger.
         // 3. The tag at the end of the file is no part of the image: an ELF file is read by the offsets in its headers.
         #[expect(unsafe_code, reason = "the only way to map an artifact; the proof is above")]
         let loaded = unsafe { Component::deserialize_file(&self.engine, &path) };
@@ -91,7 +91,7 @@ impl Cache {
         let write = || {
             let mut mac = self.mac(component)?;
             mac.update(artifact);
-            let (temporary, mut file) = create(&self.dir, &self.unfinished)?;
+            let (temporary, mut file) = create(&self.dir, &self.unfinished, 0o400)?;
             file.write_all(artifact)
                 .and_then(|()| file.write_all(&mac.finalize().into_bytes()))
                 .and_then(|()| fs::rename(&temporary, &path))
@@ -152,7 +152,7 @@ fn key(dir: &Path, stamp: &AtomicU64) -> io::Result<[u8; KEY]> {
     };
     let mut key = [0; KEY];
     getrandom::fill(&mut key).map_err(|e| io::Error::other(e.to_string()))?;
-    let (temporary, mut file) = create(dir, stamp)?;
+    let (temporary, mut file) = create(dir, stamp, 0o600)?;
     file.write_all(&key)?;
     if !usable {
         fs::rename(&temporary, &path)?;
@@ -169,11 +169,11 @@ fn key(dir: &Path, stamp: &AtomicU64) -> io::Result<[u8; KEY]> {
 }
 
 /// A new private file in `dir`, to be renamed when it is complete.
-fn create(dir: &Path, stamp: &AtomicU64) -> io::Result<(PathBuf, File)> {
+fn create(dir: &Path, stamp: &AtomicU64, mode: u32) -> io::Result<(PathBuf, File)> {
     loop {
         let name = format!(".{}-{}.part", std::process::id(), stamp.fetch_add(1, Ordering::Relaxed));
         let path = dir.join(name);
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
             Ok(file) => return Ok((path, file)),
             // Left over by a daemon that had the same process id.
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
@@ -224,6 +224,12 @@ mod tests {
         }
     }
 
+    /// Puts other bytes in an entry's place.
+    fn replace(path: &Path, bytes: &[u8]) {
+        drop(fs::remove_file(path));
+        fs::write(path, bytes).unwrap();
+    }
+
     fn miss(cache: &Cache, digest: &Digest) -> String {
         match cache.load(digest) {
             Lookup::Hit(_) => panic!("loaded"),
@@ -255,27 +261,27 @@ mod tests {
         for at in [0, artifact.len() / 2, artifact.len() - 1, artifact.len(), good.len() - 1] {
             let mut bad = good.clone();
             bad[at] ^= 1;
-            fs::write(&path, bad).unwrap();
+            replace(&path, &bad);
             assert!(miss(&cache, &digest).contains("authentication"), "byte {at}");
         }
         // Any truncation, down to nothing.
         for length in [good.len() - 1, artifact.len(), TAG, 1, 0] {
-            fs::write(&path, &good[..length]).unwrap();
+            replace(&path, &good[..length]);
             miss(&cache, &digest);
         }
         // A valid entry under another component's name.
-        fs::write(cache.path(&other), &good).unwrap();
+        replace(&cache.path(&other), &good);
         assert!(miss(&cache, &other).contains("authentication"));
         // An artifact without a tag, as another tool would write it.
-        fs::write(&path, &artifact).unwrap();
+        replace(&path, &artifact);
         miss(&cache, &digest);
         // Another installation's entry.
         let foreign = Fixture::new();
         foreign.open().store(&digest, &artifact).unwrap();
-        fs::copy(foreign.open().path(&digest), &path).unwrap();
+        replace(&path, &fs::read(foreign.open().path(&digest)).unwrap());
         assert!(miss(&cache, &digest).contains("authentication"));
         // And back.
-        fs::write(&path, &good).unwrap();
+        replace(&path, &good);
         assert!(matches!(cache.load(&digest), Lookup::Hit(_)));
     }
 
@@ -289,7 +295,7 @@ mod tests {
         let other = Cache::open(fixture.dir.path().join("cache"), Engine::new(&config).unwrap()).unwrap();
         assert_eq!(miss(&other, &digest), "not cached");
         // Not even when somebody renames the file.
-        fs::copy(fixture.open().path(&digest), other.path(&digest)).unwrap();
+        replace(&other.path(&digest), &fs::read(fixture.open().path(&digest)).unwrap());
         assert!(miss(&other, &digest).contains("authentication"));
     }
 
@@ -304,7 +310,7 @@ mod tests {
         cache.store(&digest, &fixture.artifact()).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!(mode(&dir), 0o700);
-        assert_eq!((mode(&dir.join(KEY_FILE)), mode(&cache.path(&digest))), (0o600, 0o600));
+        assert_eq!((mode(&dir.join(KEY_FILE)), mode(&cache.path(&digest))), (0o600, 0o400));
         assert_eq!(fixture.open().key, cache.key);
 
         fs::set_permissions(dir.join(KEY_FILE), fs::Permissions::from_mode(0o644)).unwrap();

@@ -65,8 +65,10 @@ fn pool(limits: &RuntimeLimits) -> PoolingAllocationConfig {
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
         .total_memories(instances)
-        .total_tables(instances.saturating_mul(2))
-        .total_stacks(instances)
+        // The main module's table and those of its shims.
+        .total_tables(instances.saturating_mul(4))
+        // A call has one, and a second for the moment a refused import gives back what it was lent.
+        .total_stacks(instances.saturating_mul(2))
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_tables_per_component(TABLES_PER_COMPONENT)

@@ -47,6 +47,9 @@ impl Gate {
         if self.is_closing.load(Ordering::Acquire) {
             return Err(closed());
         }
+        if deadline <= Instant::now() {
+            return Err(ExecError::Deadline);
+        }
         if let Ok(own) = self.own.try_acquire()
             && let Ok(common) = self.common.try_acquire()
         {

@@ -1,9 +1,13 @@
 //! `wasi:http/outgoing-handler`: the only network a guest has, on its way to the app's [`Outbound`].
 
+use crate::state::State;
 use gestalt_core::CallContext;
 use gestalt_core::egress::{Attribution, Body, EgressError, Outbound, SendOptions};
 use http_body_util::BodyExt;
 use std::sync::{Arc, LazyLock};
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi::p2::IoError;
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, Result, WasiBody, WasiHttpHooks,
 };
@@ -76,6 +80,34 @@ impl WasiHttpHooks for Hooks {
             let nothing: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
             Ok((response, nothing))
         })
+    }
+}
+
+/// Replaces `http-error-code`, by which a guest asks what broke a body off.
+///
+/// wasmtime-wasi-http 48.0.8 looks for its wire type in the stream's error, where its body puts its own: a guest would
+/// always hear that it was no HTTP error.
+pub(crate) fn add_error_code(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut types = linker.instance("wasi:http/types@0.2.12")?;
+    types.func_wrap("http-error-code", |store, (error,): (Resource<IoError>,)| {
+        let error = store.data().table.get(&error)?;
+        let code = error.downcast_ref::<ErrorCode>().cloned();
+        Ok((code.or_else(|| error.downcast_ref().map(body_error_code)),))
+    })?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// What can become of a body.
+fn body_error_code(error: &Error) -> ErrorCode {
+    match error {
+        Error::HttpRequestBodySize(size) => ErrorCode::HttpRequestBodySize(*size),
+        Error::HttpResponseBodySize(size) => ErrorCode::HttpResponseBodySize(*size),
+        Error::ConnectionReadTimeout => ErrorCode::ConnectionReadTimeout,
+        Error::ConnectionTerminated => ErrorCode::ConnectionTerminated,
+        Error::TlsProtocolError => ErrorCode::TlsProtocolError,
+        _ => ErrorCode::HttpProtocolError,
     }
 }
 

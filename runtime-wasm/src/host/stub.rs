@@ -5,6 +5,7 @@
 
 use crate::state::State;
 use crate::vet::{Kind, Name};
+use std::sync::Arc;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceType, Val};
 
@@ -61,18 +62,24 @@ fn functions(
             linked.func_wrap(function, |_, (): ()| Ok((Resource::<Nothing>::new_own(0),)))?;
             continue;
         }
-        let name = format!("{interface}#{function}");
+        let name: Arc<str> = format!("{interface}#{function}").into();
         let answer = answer(function);
-        linked.func_new(function, move |mut store, _, _, results| {
-            let state = store.data_mut();
-            tracing::debug!(app = %state.app.name, import = %name, "refused");
-            match (&answer, results) {
-                (Some(answer), [result]) => {
-                    *result = answer.clone();
-                    Ok(())
+        linked.func_new_async(function, move |mut store, _, arguments, results| {
+            let (name, answer) = (name.clone(), answer.clone());
+            Box::new(async move {
+                tracing::debug!(app = %store.data().app.name, import = %name, "refused");
+                let (Some(answer), [result]) = (answer, results) else {
+                    return Err(wasmtime::Error::msg(format!("{name} cannot be called")));
+                };
+                // What was lent has to be given back before the call returns.
+                for argument in arguments {
+                    if let Val::Resource(resource) = argument {
+                        resource.resource_drop_async(&mut store).await?;
+                    }
                 }
-                _ => Err(wasmtime::Error::msg(format!("{name} cannot be called"))),
-            }
+                *result = answer;
+                Ok(())
+            })
         })?;
     }
     Ok(())
