@@ -80,7 +80,9 @@ fn one_spelling(root: &mut Node, findings: &mut Vec<Finding>) {
         let Some(map) = operation.map_mut() else { continue };
         let annotations = map.get_mut("annotations").and_then(|entry| entry.node.map_mut());
         respell(annotations, &at.key("annotations"), findings);
-        let Some(Tree::List(parameters)) = map.get_mut("parameters").map(|entry| &mut entry.node.tree) else { continue };
+        let Some(Tree::List(parameters)) = map.get_mut("parameters").map(|entry| &mut entry.node.tree) else {
+            continue;
+        };
         for (j, parameter) in parameters.iter_mut().enumerate() {
             respell(parameter.map_mut(), &at.key("parameters").index(j), findings);
         }

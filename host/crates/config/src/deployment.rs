@@ -1,5 +1,6 @@
 //! A deployment that has passed every check that needs no running app: what `bootstrap` builds from.
 
+use crate::config_schema::Origin;
 use crate::problem::{Location, Problems};
 use gestalt_core::host::{Host, HostPattern};
 use gestalt_core::limits::{Limits, RuntimeLimits};
@@ -8,6 +9,7 @@ use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The name of the built-in wasm runtime, which is there also when no entry configures it.
@@ -24,6 +26,7 @@ pub struct Deployment {
     pub apps: BTreeMap<AppName, App>,
     /// What is allowed but likely not meant.
     pub warnings: Problems,
+    pub(crate) origin: Arc<Origin>,
 }
 
 /// The daemon itself (seed 004, `server`).
@@ -154,7 +157,7 @@ impl WasmRuntime {
 pub struct App {
     /// Its key.
     pub name: AppName,
-    /// Where its entry begins.
+    /// Where its entry begins, in the last file that has one.
     pub at: Location,
     /// Its manifest file, which exists.
     pub manifest: PathBuf,

@@ -90,7 +90,10 @@ pub(crate) struct Markers {
 
 impl Markers {
     pub(crate) fn new() -> Self {
-        Self { prefix: format!("gestaltmissing{:016x}n", RandomState::new().build_hasher().finish()), missing: Vec::new() }
+        Self {
+            prefix: format!("gestaltmissing{:016x}n", RandomState::new().build_hasher().finish()),
+            missing: Vec::new(),
+        }
     }
 
     fn mark(&mut self, name: &str, span: Span) -> String {
@@ -115,10 +118,15 @@ impl Markers {
             }
             written
         };
-        KeyPath(path.0.iter().map(|step| match step {
-            Step::Key(key) => Step::Key(written(key)),
-            Step::Index(index) => Step::Index(*index),
-        }).collect())
+        KeyPath(
+            path.0
+                .iter()
+                .map(|step| match step {
+                    Step::Key(key) => Step::Key(written(key)),
+                    Step::Index(index) => Step::Index(*index),
+                })
+                .collect(),
+        )
     }
 
     /// The problem of each marker in `text`, which stands at `path`.
@@ -127,7 +135,9 @@ impl Markers {
         numbers.filter_map(|n| self.missing.get(n)).map(|(name, span)| Finding {
             path: self.unmark(path),
             hint: Some(match name.chars().all(is_name) && !name.is_empty() {
-                true => format!("set {name}, or {name}_FILE to a file that holds it; `${{{name}:-}}` allows it to be empty"),
+                true => {
+                    format!("set {name}, or {name}_FILE to a file that holds it; `${{{name}:-}}` allows it to be empty")
+                }
                 false => "a `$` before such a character is always a placeholder; there is no escape for it".to_owned(),
             }),
             ..problem(*span, format!("environment variable `{name}` is not set"))

@@ -98,12 +98,9 @@ mod tests {
 
     #[test]
     fn paths_are_cleaned() {
-        for (dir, path, expect) in [
-            ("/a/b", "./c", "/a/b/c"),
-            ("/a/b", "../c/./d", "/a/c/d"),
-            ("/a/b", "/x/../y", "/y"),
-            ("/", "../..", "/"),
-        ] {
+        for (dir, path, expect) in
+            [("/a/b", "./c", "/a/b/c"), ("/a/b", "../c/./d", "/a/c/d"), ("/a/b", "/x/../y", "/y"), ("/", "../..", "/")]
+        {
             assert_eq!(resolve(Path::new(dir), Path::new(path)), Path::new(expect));
         }
     }

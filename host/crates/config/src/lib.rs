@@ -17,6 +17,7 @@
 
 mod catalog;
 mod check;
+mod config_schema;
 mod deployment;
 mod env;
 mod files;
@@ -33,13 +34,11 @@ mod yaml;
 
 pub use catalog::read_catalog;
 pub use deployment::{
-    Action, AllowedHost, AllowedNetwork, App, BlockedPorts, Deployment, Dns, Egress, EgressAudit, Management, Placement,
-    Runtime, Server, WASM, WasmRuntime,
+    Action, AllowedHost, AllowedNetwork, App, BlockedPorts, Deployment, Dns, Egress, EgressAudit, Management,
+    Placement, Runtime, Server, WASM, WasmRuntime,
 };
 pub use env::{Env, Mode, ProcessEnv};
 pub use files::choose_files;
 pub use load::load;
-pub use manifest::{
-    Artifact, Build, Command, Entrypoint, Manifest, RestOperation, RestParameter, RestSurface, Run,
-};
+pub use manifest::{Artifact, Build, Command, Entrypoint, Manifest, RestOperation, RestParameter, RestSurface, Run};
 pub use problem::{Location, Problem, Problems};

@@ -1,6 +1,7 @@
 //! From files to a [`Deployment`], step by step. The order matters: see each step.
 
 use crate::check::{self, Report};
+use crate::config_schema::Origin;
 use crate::deployment::Deployment;
 use crate::env::{Env, Expanded, Markers, Mode, expand};
 use crate::files::{anchor, resolve};
@@ -17,7 +18,7 @@ use serde_path_to_error::Segment;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// What every config file declares.
 const API_VERSION: &str = "gestaltd.config/v6";
@@ -36,7 +37,9 @@ static WASM: LazyShape = LazyLock::new(Shape::of::<RawWasm>);
 pub fn load(files: &[PathBuf], mode: Mode, env: &dyn Env) -> Result<Deployment, Problems> {
     let Some(leftmost) = files.first() else {
         let mut none = Problem::new(Location::file(Path::new("config.yaml")), "", "there is no config file");
-        none.hint = Some("pass --config FILE, set GESTALT_CONFIG, or write ./config.yaml or ~/.gestaltd/config.yaml".to_owned());
+        none.hint = Some(
+            "pass --config FILE, set GESTALT_CONFIG, or write ./config.yaml or ~/.gestaltd/config.yaml".to_owned(),
+        );
         return Err(Problems::one(none));
     };
     let directory = |file: &Path| {
@@ -105,7 +108,7 @@ impl Loader<'_> {
         let (span, message, show) = match root.get("apiVersion") {
             None => (whole, "is missing", Show::File),
             Some(node) if node.text() == Some(API_VERSION) => return Some(()),
-            Some(node) if node.is_hollow() => (node.span, "is empty", Show::Value),
+            Some(node) if node.is_empty() => (node.span, "is empty", Show::Value),
             Some(node) => (node.span, "is not the format this daemon reads", Show::Value),
         };
         self.findings.push(Finding { path, hint, ..finding(span, message.to_owned(), show) });
@@ -161,14 +164,15 @@ impl Loader<'_> {
             return Err(self.sources.report(self.findings));
         };
         let mut report = Report::new(&root, &self.sources);
-        let mut deployment = check::config::deployment(&mut report, raw, wasm, self.mode, home);
+        let (server, runtimes, apps) = check::config::deployment(&mut report, raw, wasm, self.mode, home);
         let (found, warnings) = (report.findings, report.warnings);
         self.findings.extend(found);
         if !self.findings.is_empty() {
             return Err(self.sources.report(self.findings));
         }
-        deployment.warnings = self.sources.report(warnings);
-        Ok(deployment)
+        let warnings = self.sources.report(warnings);
+        let origin = Arc::new(Origin { tree: root, sources: self.sources });
+        Ok(Deployment { server, runtimes, apps, warnings, origin })
     }
 
     /// Reports markers and secret references that survived the merge. Whether a missing variable is among them: with
@@ -188,7 +192,9 @@ impl Loader<'_> {
             }
             Tree::Secret { provider, .. } => self.findings.push(Finding {
                 path: path.clone(),
-                hint: Some("write `${NAME}` to take it from the environment, or from the file that NAME_FILE names".to_owned()),
+                hint: Some(
+                    "write `${NAME}` to take it from the environment, or from the file that NAME_FILE names".to_owned(),
+                ),
                 ..finding(
                     node.span,
                     format!("needs secrets provider `{provider}`; secrets providers are not available yet"),

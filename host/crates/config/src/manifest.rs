@@ -272,7 +272,9 @@ pub(crate) fn read_tree(sources: &Sources, number: u16, what: &str) -> Result<No
     let root = yaml::parse(sources.text(number), &verbatim(number))?;
     match root {
         Some(root) if root.map().is_some() => Ok(root),
-        Some(Node { tree: Tree::Null, span }) => Err(wrong(span, format!("{what} must be a map of keys, and this is empty"))),
+        Some(Node { tree: Tree::Null, span }) => {
+            Err(wrong(span, format!("{what} must be a map of keys, and this is empty")))
+        }
         Some(other) => Err(wrong(other.span, format!("{what} must be a map of keys"))),
         None => {
             let span = Span { file: number, ..Span::default() };

@@ -48,7 +48,8 @@ impl KeyPath {
 impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, step) in self.0.iter().enumerate() {
-            let plain = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+            let plain =
+                |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
             match step {
                 Step::Key(key) if plain(key) && i == 0 => f.write_str(key)?,
                 Step::Key(key) if plain(key) => write!(f, ".{key}")?,

@@ -36,7 +36,8 @@ impl Shape {
     fn keys_at(&self, path: &KeyPath) -> Vec<String> {
         let mut here = vec![&self.schema];
         for step in &path.0 {
-            here = here.into_iter().flat_map(|schema| self.alternatives(schema)).filter_map(|s| below(s, step)).collect();
+            here =
+                here.into_iter().flat_map(|schema| self.alternatives(schema)).filter_map(|s| below(s, step)).collect();
         }
         let all = here.into_iter().flat_map(|schema| self.alternatives(schema));
         all.filter_map(|schema| schema.get("properties")?.as_object()).flat_map(|p| p.keys().cloned()).collect()
@@ -137,12 +138,12 @@ fn explain<'e>(error: &'e ValidationError<'e>) -> Outcome<'e> {
 fn report(node: &mut Node, base: &KeyPath, shape: &Shape, error: &ValidationError<'_>, around: &mut Surroundings<'_>) {
     let path = steps(error, node);
     match error.kind() {
-        ValidationErrorKind::Type { .. } | ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::OneOfNotValid { .. } => {
-            match explain(error) {
-                Outcome::Types(wanted) => wrong_type(node, base, &path, &wanted, around),
-                Outcome::Errors(errors) => errors.into_iter().for_each(|e| report(node, base, shape, e, around)),
-            }
-        }
+        ValidationErrorKind::Type { .. }
+        | ValidationErrorKind::AnyOf { .. }
+        | ValidationErrorKind::OneOfNotValid { .. } => match explain(error) {
+            Outcome::Types(wanted) => wrong_type(node, base, &path, &wanted, around),
+            Outcome::Errors(errors) => errors.into_iter().for_each(|e| report(node, base, shape, e, around)),
+        },
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             let known = shape.keys_at(&path);
             for key in unexpected {
@@ -160,7 +161,7 @@ fn report(node: &mut Node, base: &KeyPath, shape: &Shape, error: &ValidationErro
 }
 
 /// The error's path, told apart into keys and indexes by what the tree has there.
-fn steps(error: &ValidationError<'_>, root: &Node) -> KeyPath {
+pub(crate) fn steps(error: &ValidationError<'_>, root: &Node) -> KeyPath {
     let mut path = KeyPath::default();
     let mut node = Some(root);
     for segment in error.instance_path().as_str().split('/').skip(1) {
@@ -256,7 +257,7 @@ fn foreign_key(
     let entry = Entry { key: entry.key, node: std::mem::replace(&mut entry.node, gone) };
     let full = KeyPath(base.0.iter().chain(&path.0).cloned().collect()).key(key);
     let (message, hint) = match around.keys.standing(&full) {
-        Standing::Later if entry.node.is_hollow() => return,
+        Standing::Later if around.keys.says_nothing(&full, &entry.node) => return,
         Standing::Later => (format!("{} knows this key, but it is not available yet", around.keys.format), None),
         Standing::Gone(hint) => ("this key is gone".to_owned(), Some(hint.to_owned())),
         Standing::Unknown => {

@@ -123,11 +123,11 @@ impl Node {
         }
     }
 
-    /// Nothing, or nothing but keys of nothing.
-    pub(crate) fn is_hollow(&self) -> bool {
+    /// Nothing, or a map or list of nothing.
+    pub(crate) fn is_empty(&self) -> bool {
         match &self.tree {
             Tree::Null => true,
-            Tree::Map(map) => map.values().all(|entry| entry.node.is_hollow()),
+            Tree::Map(map) => map.is_empty(),
             Tree::List(list) => list.is_empty(),
             _ => false,
         }

@@ -2,6 +2,7 @@
 //! is silently ignored. A key that becomes available moves from here into `raw`.
 
 use crate::path::{KeyPath, Step};
+use crate::tree::{Map, Node};
 
 /// The keys a format has beyond its types.
 pub(crate) struct Keys {
@@ -9,6 +10,8 @@ pub(crate) struct Keys {
     pub(crate) format: &'static str,
     /// Part of the format, not available yet.
     later: &'static [&'static str],
+    /// Those of `later` that only part the file: empty keys in them say nothing.
+    sections: &'static [&'static str],
     /// Once part of the format or its predecessor, and what to write instead.
     gone: &'static [(&'static str, &'static str)],
 }
@@ -29,6 +32,13 @@ impl Keys {
             Some((_, hint)) => Standing::Gone(hint),
             None => Standing::Unknown,
         }
+    }
+
+    /// Whether a key to come asks for nothing, so that nothing is lost without it.
+    pub(crate) fn says_nothing(&self, path: &KeyPath, node: &Node) -> bool {
+        let is_section = self.sections.iter().any(|section| path.matches(section));
+        let hollow = |map: &Map| map.values().all(|entry| entry.node.is_empty());
+        node.is_empty() || (is_section && node.map().is_some_and(hollow))
     }
 
     /// Every key to come that could stand where the last key of `path` stands.
@@ -95,6 +105,7 @@ pub(crate) static CONFIG: Keys = Keys {
         "apps.*.source.url",
         "apps.*.source.version",
     ],
+    sections: &["authorization", "providers", "workflows"],
     gone: &[
         ("plugins", "apps stand under `apps`"),
         ("server.runtime.defaultHostedProvider", "use `server.runtime.defaultProvider`"),
@@ -138,8 +149,9 @@ pub(crate) static MANIFEST: Keys = Keys {
         "spec.surfaces.rest.operations.*.paginate",
         "spec.surfaces.rest.operations.*.pagination",
     ],
+    sections: &[],
     gone: &[],
 };
 
 /// `catalog.yaml`.
-pub(crate) static CATALOG: Keys = Keys { format: "the catalog format", later: &[], gone: &[] };
+pub(crate) static CATALOG: Keys = Keys { format: "the catalog format", later: &[], sections: &[], gone: &[] };

@@ -332,10 +332,7 @@ mod tests {
     #[test]
     fn aliases_and_merge_keys() {
         let text = "base: &b {x: 1, y: 2}\nsub:\n  <<: *b\n  y: 3\nlist: [*b]\n";
-        assert_eq!(
-            read(text).as_deref(),
-            Ok(r#"{"base":{"x":1,"y":2},"sub":{"y":3,"x":1},"list":[{"x":1,"y":2}]}"#)
-        );
+        assert_eq!(read(text).as_deref(), Ok(r#"{"base":{"x":1,"y":2},"sub":{"y":3,"x":1},"list":[{"x":1,"y":2}]}"#));
     }
 
     #[test]
@@ -347,7 +344,6 @@ mod tests {
         }
         assert!(read(&bomb).unwrap_err().contains("more than 1000000 values"));
         assert!(read(&"[".repeat(200)).unwrap_err().contains("levels deep"));
-        assert!(read(&"a:\n".repeat(1)).is_ok());
         assert!(read("a: &a [*a]").is_err());
     }
 

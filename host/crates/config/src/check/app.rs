@@ -75,7 +75,9 @@ fn source(report: &mut Report<'_>, at: &KeyPath, raw: Option<RawSource>) -> Opti
     let message = match kind_of_source(text) {
         Source::Missing => "is required: the path of the app's manifest".to_owned(),
         Source::Url => "is a URL; such sources are part of config v6, but not available yet".to_owned(),
-        Source::Release => "is a provider release; such sources are part of config v6, but not available yet".to_owned(),
+        Source::Release => {
+            "is a provider release; such sources are part of config v6, but not available yet".to_owned()
+        }
         Source::OtherScheme => "is a kind of URL that is not supported".to_owned(),
         Source::Manifest => match manifest::find(Path::new(text)) {
             Ok(file) => return Some(file),
@@ -98,7 +100,8 @@ pub(crate) enum Source {
 
 pub(crate) fn kind_of_source(text: &str) -> Source {
     let is_scheme = |s: &str| {
-        s.len() > 1 && s.starts_with(|c: char| c.is_ascii_alphabetic())
+        s.len() > 1
+            && s.starts_with(|c: char| c.is_ascii_alphabetic())
             && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
     };
     match text.split_once(':') {
@@ -157,7 +160,8 @@ fn host_hint(text: &str, why: PatternError) -> Option<String> {
     let bare = text.trim().rsplit_once("://").map_or(text.trim(), |(_, rest)| rest);
     let bare = bare.rsplit_once('@').map_or(bare, |(_, rest)| rest);
     let bare = bare.split(['/', ':', '?', '#']).next().unwrap_or_default();
-    (bare != text && HostPattern::parse(bare).is_ok()).then(|| format!("write only the host: `{bare}`; any port is meant"))
+    (bare != text && HostPattern::parse(bare).is_ok())
+        .then(|| format!("write only the host: `{bare}`; any port is meant"))
 }
 
 fn placement(report: &mut Report<'_>, at: &KeyPath, raw: RawPlacement, runtimes: &Runtimes<'_>) -> Option<Placement> {
@@ -176,7 +180,9 @@ fn placement(report: &mut Report<'_>, at: &KeyPath, raw: RawPlacement, runtimes:
     if let Some(name) = &template {
         let at = at.key("template");
         match entry {
-            Runtime::Local => report.problem(&at, format!("runtime `{runtime}` is `driver: local`, which has no templates")),
+            Runtime::Local => {
+                report.problem(&at, format!("runtime `{runtime}` is `driver: local`, which has no templates"))
+            }
             Runtime::Wasm(wasm) if !wasm.templates.contains_key(name) => {
                 let known: Vec<_> = wasm.templates.keys().map(String::as_str).collect();
                 let meant = nearest(name, known.iter().copied()).map(did_you_mean);

@@ -2,10 +2,9 @@
 
 use super::app::{self, Runtimes, trimmed};
 use super::{Report, egress, wasm};
-use crate::deployment::{App, Deployment, Management, Runtime, Server, WASM};
+use crate::deployment::{App, Management, Runtime, Server, WASM};
 use crate::env::Mode;
 use crate::path::KeyPath;
-use crate::problem::Problems;
 use crate::raw::config::{RawConfig, RawDriver, RawManagement, RawRuntime, RawServer};
 use crate::raw::wasm::RawWasm;
 use crate::shape::{did_you_mean, nearest};
@@ -21,7 +20,7 @@ pub(crate) fn deployment(
     wasm: BTreeMap<String, RawWasm>,
     mode: Mode,
     home: &Path,
-) -> Deployment {
+) -> (Server, BTreeMap<String, Runtime>, BTreeMap<AppName, App>) {
     let top = KeyPath::default();
     let mut server_raw = raw.server.unwrap_or_default();
     let named = trimmed(server_raw.runtime.take().and_then(|r| r.default_provider));
@@ -35,7 +34,7 @@ pub(crate) fn deployment(
     let server = server(report, &top.key("server"), server_raw, default_runtime, mode, home);
     let known = Runtimes { all: &runtimes, default: server.default_runtime.as_deref() };
     let apps = apps(report, &top.key("apps"), raw.apps.unwrap_or_default(), &known);
-    Deployment { server, runtimes, apps, warnings: Problems::default() }
+    (server, runtimes, apps)
 }
 
 fn apps(
@@ -61,7 +60,8 @@ fn server(
     let management = raw.management.and_then(|raw| management(report, &at.key("management"), raw, public));
     let encryption_key = trimmed(raw.encryption_key).unwrap_or_default();
     if encryption_key.is_empty() && mode == Mode::Strict {
-        let hint = "write `encryptionKey: ${GESTALT_ENCRYPTION_KEY}` under `server`, and set that variable to 64 hex digits";
+        let hint =
+            "write `encryptionKey: ${GESTALT_ENCRYPTION_KEY}` under `server`, and set that variable to 64 hex digits";
         report.hinted(&at.key("encryptionKey"), "is required", Some(hint.to_owned()));
     }
     Server {

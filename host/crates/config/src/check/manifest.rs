@@ -36,7 +36,7 @@ const KINDS: [&str; 17] = [
 pub(crate) fn kind(root: &Node) -> Option<Finding> {
     let node = root.get("kind");
     let given = node.and_then(Node::text).unwrap_or_default();
-    
+
     let (message, hint) = match given {
         "app" | "plugin" => return None,
         "" => ("is required".to_owned(), Some("write `kind: app`".to_owned())),
@@ -68,9 +68,10 @@ pub(crate) fn manifest(report: &mut Report<'_>, raw: RawManifest, file: &Path) -
     let surfaces = spec.surfaces.unwrap_or_default();
     let rest = surfaces.rest.and_then(|raw| rest::surface(report, &at.dotted("surfaces.rest"), raw, &known));
     let config_schema = spec.config_schema_path.and_then(|p| package_path(report, &at.key("configSchemaPath"), &p));
+    let root = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Some(Manifest {
         file: file.to_owned(),
-        root: file.parent().map(Path::to_owned).unwrap_or_default(),
+        root: root.to_owned(),
         source: source?,
         version: version?,
         display_name: trimmed(raw.display_name),
@@ -97,9 +98,7 @@ fn source(report: &mut Report<'_>, at: &KeyPath, raw: Option<String>) -> Option<
     let mut segments = text.split('/');
     let host = segments.next().unwrap_or_default();
     let label = |l: &str| !l.is_empty() && l.bytes().all(|b| lower(b) || b == b'-');
-    let segment = |s: &str| {
-        s.bytes().next().is_some_and(lower) && s.bytes().all(|b| lower(b) || b"._-".contains(&b))
-    };
+    let segment = |s: &str| s.bytes().next().is_some_and(lower) && s.bytes().all(|b| lower(b) || b"._-".contains(&b));
     let message = if text.split('/').count() < 4 {
         "must have at least four segments"
     } else if !host.contains('.') || !host.split('.').all(label) {
@@ -214,12 +213,7 @@ fn digest(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-fn entrypoint(
-    report: &mut Report<'_>,
-    at: &KeyPath,
-    raw: RawEntrypoint,
-    artifacts: &[Artifact],
-) -> Option<Entrypoint> {
+fn entrypoint(report: &mut Report<'_>, at: &KeyPath, raw: RawEntrypoint, artifacts: &[Artifact]) -> Option<Entrypoint> {
     let at = at.key("artifactPath");
     let Some(text) = raw.artifact_path else {
         report.problem(&at, "is required");
@@ -275,11 +269,7 @@ fn connection(report: &mut Report<'_>, at: &KeyPath, raw: &RawConnection) {
     }
 }
 
-fn headers(
-    report: &mut Report<'_>,
-    at: &KeyPath,
-    raw: BTreeMap<String, Option<String>>,
-) -> BTreeMap<String, String> {
+fn headers(report: &mut Report<'_>, at: &KeyPath, raw: BTreeMap<String, Option<String>>) -> BTreeMap<String, String> {
     let mut headers = BTreeMap::new();
     for (name, value) in raw {
         let at = at.key(&name);

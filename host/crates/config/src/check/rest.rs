@@ -220,7 +220,11 @@ fn kind(report: &mut Report<'_>, at: &KeyPath, raw: &str) -> String {
         other => other,
     };
     if !KINDS.contains(&kind) {
-        report.hinted(at, format!("must be one of {}", list(&KINDS, "or")), nearest(kind, KINDS.iter().copied()).map(did_you_mean));
+        report.hinted(
+            at,
+            format!("must be one of {}", list(&KINDS, "or")),
+            nearest(kind, KINDS.iter().copied()).map(did_you_mean),
+        );
     }
     kind.to_owned()
 }

@@ -62,7 +62,11 @@ impl Report<'_> {
         match ByteSize::parse(text.trim()) {
             Some(size) if size.0 > 0 => size,
             _ => {
-                self.hinted(path, "is not a size above zero", Some("write `64KiB`, `16MiB`, `1GiB` or bytes".to_owned()));
+                self.hinted(
+                    path,
+                    "is not a size above zero",
+                    Some("write `64KiB`, `16MiB`, `1GiB` or bytes".to_owned()),
+                );
                 default
             }
         }
@@ -181,7 +185,9 @@ mod tests {
         ] {
             assert_eq!(read(text), Ok((network.to_owned(), port)), "{text}");
         }
-        for text in ["", "ten", "10.0.0.0/33", "10.0.0.1/8", "10.1.2.3:0", "10.1.2.3:+1", "10.1.2.3:99999", "[::1", "[::1]x"] {
+        for text in
+            ["", "ten", "10.0.0.0/33", "10.0.0.1/8", "10.1.2.3:0", "10.1.2.3:+1", "10.1.2.3:99999", "[::1", "[::1]x"]
+        {
             assert!(read(text).is_err(), "{text}");
         }
     }

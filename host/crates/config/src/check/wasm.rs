@@ -43,11 +43,7 @@ fn shared(report: &mut Report<'_>, at: &KeyPath, raw: &RawWasm) -> RuntimeLimits
             1..=100_000,
             base.pool_instances,
         ),
-        pool_memory: report.size(
-            &at.dotted("pool.memory"),
-            pool.and_then(|p| p.memory.as_deref()),
-            base.pool_memory,
-        ),
+        pool_memory: report.size(&at.dotted("pool.memory"), pool.and_then(|p| p.memory.as_deref()), base.pool_memory),
         epoch_interval: report.duration(&at.key("epochInterval"), raw.epoch_interval.as_deref(), base.epoch_interval),
         max_concurrency: report.count(&at.key("maxConcurrency"), raw.max_concurrency, 1..=MANY, base.max_concurrency),
     }

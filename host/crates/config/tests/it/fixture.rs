@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// A fixture, laid out in a directory of its own.
 pub(crate) struct Fixture {
-    pub(crate) dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     pub(crate) env: Vars,
     /// Files named `*.config.yaml`, or `main.yaml` for a fixture that is one file.
     pub(crate) files: Vec<PathBuf>,
@@ -35,7 +35,7 @@ impl Fixture {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         let env = Vars { vars: HashMap::new(), dir: root.clone() };
-        let mut fixture = Self { dir, env, files: Vec::new(), lenient: false };
+        let mut fixture = Self { _dir: dir, env, files: Vec::new(), lenient: false };
         let mut current: Option<(PathBuf, String)> = None;
         let mut parts = Vec::new();
         for line in text.split_inclusive('\n') {

@@ -18,7 +18,9 @@ fn manifests() {
 fn found_in_its_directory_json_first() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, version: &str| {
-        let text = format!("{{\n\t\"kind\": \"app\",\n\t\"source\": \"a.b/c/d/e\",\n\t\"version\": \"{version}\", \"spec\": {{}}}}");
+        let text = format!(
+            "{{\n\t\"kind\": \"app\",\n\t\"source\": \"a.b/c/d/e\",\n\t\"version\": \"{version}\", \"spec\": {{}}}}"
+        );
         std::fs::write(dir.path().join(name), text).unwrap();
     };
     assert!(Manifest::load(dir.path()).unwrap_err().to_string().contains("the directory has no manifest.json"));
