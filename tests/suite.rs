@@ -2,5 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step of a test is a failed test")]
 
+mod conformance;
 mod contract;
+mod e2e;
 mod tidy;

@@ -1,0 +1,213 @@
+use super::columns::{Cell, Column};
+use gestalt_core::audit::Outcome;
+use gestalt_core::egress::DenyReason;
+use gestalt_tests::{Answer, eventually};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+async fn call(cell: &Cell, app: &str, operation: &str, params: &Value) -> Answer {
+    cell.host.call(app, operation, params.to_string()).await
+}
+
+/// Status and JSON body, for a message that shows both.
+fn seen(answer: &Answer) -> (u16, Value) {
+    (answer.code(), numbers_as_doubles(serde_json::from_slice(&answer.body).unwrap_or_else(|_| answer.text().into())))
+}
+
+/// The native protocol turns `1` into `1.0`; both are the same number.
+fn numbers_as_doubles(value: Value) -> Value {
+    match value {
+        Value::Number(number) => json!(number.as_f64()),
+        Value::Array(items) => items.into_iter().map(numbers_as_doubles).collect(),
+        Value::Object(map) => map.into_iter().map(|(key, value)| (key, numbers_as_doubles(value))).collect(),
+        other => other,
+    }
+}
+
+fn assert_seen(answer: &Answer, status: u16, body: Value) {
+    assert_eq!(seen(answer), (status, numbers_as_doubles(body)));
+}
+
+/// The app still works.
+async fn assert_alive(cell: &Cell) {
+    assert_seen(&call(cell, "echo", "echo", &json!({"a": 1})).await, 200, json!({"a": 1}));
+}
+
+/// Parameters come back as they were sent, and exactly one record says so.
+pub(super) async fn echo(column: Column) {
+    let cell = column.start(&[]).await;
+    let params =
+        json!({"text": "h\u{e9}llo <&> \"\\", "n": -1.5, "none": null, "yes": true, "deep": {"list": [1, "2", [3]]}});
+    let answer = call(&cell, "echo", "echo", &params).await;
+    assert_seen(&answer, 200, params);
+    assert!(answer.headers["content-type"].to_str().unwrap().starts_with("application/json"));
+    assert_seen(&call(&cell, "echo", "echo", &json!({})).await, 200, json!({}));
+    let query = cell.host.get("/api/v1/echo/echo?a=1&a=2&b=x%20y").await;
+    assert_seen(&query, 200, json!({"a": "1", "b": "x y"}));
+
+    let records = cell.host.shutdown().await.invocations();
+    let told: Vec<_> = records.iter().map(|r| (&r.app[..], &r.operation[..], r.depth, r.outcome.clone())).collect();
+    assert_eq!(told, vec![("echo", "echo", 0, Outcome::Answered(200)); 3]);
+}
+
+/// An integer that no double can hold is not rounded.
+pub(super) async fn exact_integers(column: Column) {
+    let cell = column.start(&[]).await;
+    let text = r#"{"n":9007199254740993,"m":[18446744073709551615,-9223372036854775808]}"#;
+    let answer = cell.host.call("echo", "echo", text).await;
+    assert!(!column.is_native());
+    let compact: String = answer.text().split_whitespace().collect();
+    for number in ["9007199254740993", "18446744073709551615", "-9223372036854775808"] {
+        assert!(compact.contains(number), "{compact}");
+    }
+}
+
+/// The error an app raises on purpose is its answer; one it did not mean is not told.
+pub(super) async fn typed_error(column: Column) {
+    let cell = column.start(&[]).await;
+    let answer = call(&cell, "echo", "fail", &json!({"status": 418, "message": "no tea"})).await;
+    assert_seen(&answer, 418, json!({"error": "no tea"}));
+    let answer = call(&cell, "echo", "fail", &json!({"status": 0, "message": "the secret"})).await;
+    assert_eq!(answer.code(), 500);
+    assert!(!answer.text().contains("the secret"), "{}", answer.text());
+    assert_alive(&cell).await;
+}
+
+/// Status, body and headers are the app's; the headers that belong to the daemon's origin stay the daemon's.
+pub(super) async fn status_and_headers(column: Column) {
+    let cell = column.start(&[]).await;
+    if column == Column::Declarative {
+        let answer = call(&cell, "echo", "respond", &json!({"status": 418})).await;
+        assert_eq!((answer.code(), answer.text().as_str()), (418, "status"));
+        assert_eq!(answer.headers["x-upstream"], "1");
+        return;
+    }
+    let headers = json!({"X-Cost": ["3"], "X-Many": ["a", "b"], "Set-Cookie": ["a=b"], "X-Frame-Options": ["ALLOW"]});
+    let params = json!({"status": 201, "headers": headers, "body": {"made": [true, null]}});
+    let answer = call(&cell, "echo", "respond", &params).await;
+    assert_seen(&answer, 201, json!({"made": [true, null]}));
+    assert_eq!(answer.headers["x-cost"], "3");
+    let many: Vec<_> = answer.headers.get_all("x-many").iter().map(|v| v.to_str().unwrap()).collect();
+    assert_eq!(many, ["a", "b"]);
+    assert_eq!(
+        (answer.headers.get("set-cookie"), &answer.headers["x-frame-options"]),
+        (None, &"DENY".parse().unwrap())
+    );
+    let answer = call(&cell, "echo", "respond", &json!({"status": 503, "body": "later"})).await;
+    assert_seen(&answer, 503, json!("later"));
+}
+
+/// What is not there is not found, and told in the same words everywhere.
+pub(super) async fn unknown_operation(column: Column) {
+    let cell = column.start(&[]).await;
+    let answer = call(&cell, "echo", "nope", &json!({})).await;
+    assert_seen(&answer, 404, json!({"error": "operation \"nope\" not found on integration \"echo\""}));
+    let answer = call(&cell, "nobody", "echo", &json!({})).await;
+    assert_seen(&answer, 404, json!({"error": "integration \"nobody\" not found"}));
+    for text in ["", "[1]", "{", "{\"a\":1} x", "\u{1}"] {
+        let answer = cell.host.call("echo", "echo", text.to_owned()).await;
+        assert_seen(&answer, 400, json!({"error": "invalid JSON body"}));
+    }
+    assert_alive(&cell).await;
+}
+
+/// A request as large as the API takes comes back whole; one byte more is refused before any app sees it.
+pub(super) async fn large_input(column: Column) {
+    let cell = column.start(&[]).await;
+    let overhead = r#"{"text":""}"#.len();
+    let text = "x".repeat((1 << 20) - overhead);
+    let answer = cell.host.call("echo", "echo", format!(r#"{{"text":"{text}"}}"#)).await;
+    assert_eq!(answer.code(), 200, "{}", &answer.text()[..answer.body.len().min(200)]);
+    assert!(answer.json()["text"] == Value::String(text.clone()), "the text came back changed");
+    let answer = cell.host.call("echo", "echo", format!(r#"{{"text":"{text}x"}}"#)).await;
+    assert_seen(&answer, 400, json!({"error": "invalid JSON body"}));
+    assert_alive(&cell).await;
+}
+
+/// A call ends at its deadline, whatever the app is doing, and the next one finds the app in order.
+pub(super) async fn deadline(column: Column) {
+    let cell = column.start(&[]).await;
+    assert_alive(&cell).await;
+    let time = Duration::from_millis(300);
+    let problem = cell.host.invoke("echo", "slow", r#"{"millis":600000}"#, time).await.unwrap_err();
+    assert_eq!((problem.status, problem.message.as_str()), (502, "operation timed out"));
+    assert_alive(&cell).await;
+}
+
+/// A crash costs the call that crashed; the app comes back by itself.
+pub(super) async fn crash(column: Column) {
+    let cell = column.start(&[]).await;
+    assert_alive(&cell).await;
+    let answer = call(&cell, "echo", "crash", &json!({})).await;
+    assert_eq!(answer.code(), 502, "{}", answer.text());
+    eventually("the app to be back", || async {
+        (call(&cell, "echo", "echo", &json!({"a": 1})).await.code() == 200).then_some(())
+    })
+    .await;
+    assert_alive(&cell).await;
+}
+
+/// Apps call apps on their caller's authority, so deep and no deeper, and never in a circle.
+pub(super) async fn nested_calls(column: Column) {
+    let cell = column.start(&["target", "caller"]).await;
+    let app = column.calling_app();
+    let nested = async |target: &str, operation: &str, params: Value| {
+        call(&cell, app, "call", &json!({"app": target, "operation": operation, "params": params})).await
+    };
+
+    let answer = nested("target", "echo", json!({"a": {"b": [1, "x"]}})).await;
+    assert_eq!((answer.code(), &seen(&answer).1["status"]), (200, &json!(200.0)), "{}", answer.text());
+    assert_eq!(seen(&answer).1["body"], numbers_as_doubles(json!({"a": {"b": [1, "x"]}})));
+    let answer = nested("target", "fail", json!({"status": 404, "message": "none"})).await;
+    assert_eq!(seen(&answer).1["status"], json!(404.0), "{}", answer.text());
+    assert_eq!(answer.json()["body"], json!({"error": "none"}));
+    let answer = nested("nobody", "echo", json!({})).await;
+    assert_eq!(answer.json()["refused"]["code"], "not-found", "{}", answer.text());
+
+    // Of five levels below the outermost call, `descend.0` is the first.
+    if app != "caller" {
+        let answer = nested("caller", "descend.0", json!({})).await;
+        assert_eq!(seen(&answer).1["body"]["level"], json!(4.0), "{}", answer.text());
+        assert_eq!(answer.json()["body"]["refused"]["code"], "resource-exhausted", "{}", answer.text());
+    }
+    let circle = json!({"app": app, "operation": "call", "params": {"app": "target", "operation": "echo"}});
+    let answer = call(&cell, app, "call", &circle).await;
+    assert_eq!(answer.json()["refused"]["code"], "failed-precondition", "{}", answer.text());
+
+    let records = cell.host.shutdown().await.invocations();
+    let first = records.iter().find(|r| r.app == "target").unwrap();
+    assert_eq!((first.depth, first.caller_app.as_ref().unwrap().as_str()), (1, app));
+    assert_eq!(first.subject.as_str(), "user:anonymous");
+}
+
+/// What is listed can be reached; for anything else nobody is even asked.
+pub(super) async fn egress(column: Column) {
+    let declarative = column == Column::Declarative;
+    let cell = column.start(&[if declarative { "barred" } else { "fetch" }]).await;
+    let port = cell.upstream.port();
+    if declarative {
+        assert_eq!(call(&cell, "echo", "get", &json!({"q": "a b"})).await.code(), 200);
+        assert_seen(&call(&cell, "barred", "get", &json!({})).await, 502, json!({"error": "operation failed"}));
+    } else {
+        let get = async |host: &str| {
+            let answer = call(&cell, "fetch", "get", &json!({"url": format!("http://{host}:{port}/somewhere")})).await;
+            assert_eq!(answer.code(), 200, "{}", answer.text());
+            answer.json()
+        };
+        assert_eq!(get("upstream.test").await["status"], 200);
+        assert_eq!(get("evil.test").await["error"], "http-request-denied");
+        assert_eq!(get("127.0.0.1").await["error"], "http-request-denied");
+    }
+    let asked = cell.upstream.asked();
+    assert_eq!((asked.len(), &asked[0].headers["host"]), (1, &format!("upstream.test:{port}").parse().unwrap()));
+    assert_eq!(cell.host.names().asked(), ["upstream.test"]);
+
+    let records = cell.host.shutdown().await.egress();
+    let told: Vec<_> = records.iter().map(|r| (r.host.as_str(), r.port, r.denied)).collect();
+    let (allowed, denied) = (("upstream.test", port, None), Some(DenyReason::HostNotAllowed));
+    if declarative {
+        assert_eq!(told, [allowed, ("upstream.test", port, denied)]);
+    } else {
+        assert_eq!(told, [allowed, ("evil.test", port, denied), ("127.0.0.1", port, denied)]);
+    }
+}
