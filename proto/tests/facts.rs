@@ -1,5 +1,7 @@
 //! Holds the compiled descriptors against the recorded facts of the protocol, line by line and in both directions.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
+
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 use std::collections::BTreeSet;
 

@@ -136,3 +136,21 @@ async fn spawn(builder: &mut Command) -> std::io::Result<Child> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[tokio::test]
+    async fn a_program_still_open_for_writing_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("program");
+        std::fs::copy("/bin/true", &program).unwrap();
+        let writer = File::options().append(true).open(&program).unwrap();
+        let mut builder = Command::new(&program);
+        // The first try comes before the file is closed, and the next one after it.
+        let (child, ()) = tokio::join!(spawn(&mut builder), async { drop(writer) });
+        assert!(child.unwrap().wait().await.unwrap().success());
+    }
+}

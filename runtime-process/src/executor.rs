@@ -5,7 +5,9 @@ use crate::protocol::About;
 use crate::spec::ProcessSpec;
 use async_trait::async_trait;
 use gestalt_core::service::HostServices;
-use gestalt_core::{Call, Catalog, Credential, ExecError, Executor, HttpSubjectRequest, Metadata, Reply, SubjectRef};
+use gestalt_core::{
+    Call, Catalog, Credential, ExecError, Executor, HttpSubjectRequest, Metadata, Reply, SubjectRef, json_depth,
+};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +16,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// Deepest parameters that an app can read: a level of JSON takes three of protobuf, whose libraries stop at a hundred.
+const MAX_DEPTH: usize = 32;
 
 /// An app that runs as a child process, kept running by a supervisor.
 pub struct ProcessExecutor {
@@ -94,6 +99,9 @@ impl Executor for ProcessExecutor {
     async fn execute(&self, call: Call) -> Result<Reply, ExecError> {
         let instance = self.instance()?;
         let _token = self.calls.token();
+        if json_depth(call.params.as_str().as_bytes()) > MAX_DEPTH {
+            return Err(ExecError::InvalidInput(format!("parameters are nested deeper than {MAX_DEPTH} levels")));
+        }
         let left = call.deadline.saturating_duration_since(Instant::now());
         let in_flight = instance
             .caller

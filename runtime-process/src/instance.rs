@@ -11,12 +11,12 @@ use crate::spec::ProcessSpec;
 use gestalt_core::service::HostServices;
 use hyper_util::rt::TokioIo;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -144,7 +144,7 @@ impl Starting {
                     self.check_time()?;
                     sleep(POLL).await;
                 }
-                Err(status) => return Err(self.call_failed("GetMetadata", &status)),
+                Err(status) => return Err(self.call_failed("GetMetadata", &status).await),
             }
         };
         // Set once per process, so this cannot fail.
@@ -152,8 +152,10 @@ impl Starting {
         let config = spec.config.as_ref().and_then(|config| config.as_object());
         let until = Instant::now() + spec.timeouts.configure;
         let answer = self.unless_it_ends(until, peer.start(&spec.app, config, spec.timeouts.configure)).await?;
-        answer.map_err(|status| self.call_failed("StartProvider", &status))??;
-        Ok(peer)
+        match answer {
+            Ok(accepted) => accepted.map(|()| peer),
+            Err(status) => Err(self.call_failed("StartProvider", &status).await),
+        }
     }
 
     /// Runs a call against the end of the process and of the time.
@@ -182,14 +184,22 @@ impl Starting {
         ProcessError::NotReady { budget: self.budget, output: self.log.tail.get() }
     }
 
-    fn call_failed(&self, call: &'static str, status: &Status) -> ProcessError {
+    async fn call_failed(&mut self, call: &'static str, status: &Status) -> ProcessError {
+        // A connection that broke is most likely the first that is seen of the process' end.
+        let broke = std::error::Error::source(status).is_some();
+        if broke
+            && timeout(POLL * 20, self.child.wait()).await.is_ok()
+            && let Err(ended) = self.check_alive().await
+        {
+            return ended;
+        }
         let message = format!("{:?}: {}", status.code(), status.message());
         ProcessError::Call { call, message, output: self.log.tail.get() }
     }
 }
 
-async fn negotiate(socket: &PathBuf) -> Result<Result<Peer, ProcessError>, Status> {
-    let channel = dial(socket.clone()).await.map_err(|e| Status::unavailable(e.to_string()))?;
+async fn negotiate(socket: &Path) -> Result<Result<Peer, ProcessError>, Status> {
+    let channel = dial(socket.to_owned()).await.map_err(|e| Status::unavailable(e.to_string()))?;
     Peer::negotiate(channel).await
 }
 

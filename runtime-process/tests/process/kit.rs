@@ -17,7 +17,7 @@ pub(crate) const V3: &str = "a18";
 pub(crate) const V4: &str = "a22";
 pub(crate) const V5: &str = "a29";
 
-/// The interpreter of a release's environment, which `tests/setup/python.sh` makes.
+/// The interpreter of a release's environment, which `tests/setup/python.sh` of the workspace makes.
 pub(crate) fn python(release: &str) -> PathBuf {
     let environments = std::env::var_os("GESTALT_TEST_PYTHON")
         .map_or_else(|| std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("python"), PathBuf::from);

@@ -3,7 +3,7 @@
 # Does nothing for those that are there already.
 set -eu
 
-target=${CARGO_TARGET_DIR:-$(cd "$(dirname "$0")/../../.." && pwd)/target}
+target=${CARGO_TARGET_DIR:-$(cd "$(dirname "$0")/../.." && pwd)/target}
 
 # One release per protocol version: 3, 4, 5.
 for release in a18 a22 a29; do
