@@ -13,7 +13,9 @@ APART := wit/rust guest-examples $(wildcard guest-examples/echo-native-rust*)
 build:
 	cargo build --release --locked --package gestaltd
 
+# Beside the daemon runs the small service that echo-declarative describes.
 run: build guests
+	@python3 guest-examples/quickstart/upstream.py & service=$$!; trap "kill $$service" EXIT; \
 	cargo run --quiet --release --locked --package gestaltd -- serve --config $(CONFIG)
 
 # The last command is the one whose summary counts: everything that can fail before it is cheaper to mend.
