@@ -18,7 +18,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, SemaphorePermit};
 use wasmtime::component::Component;
 
 /// One app to be launched.
@@ -52,9 +52,9 @@ impl Runtime {
     /// [`WasmError`] says at which of these steps, and why.
     pub async fn launch(&self, spec: AppSpec) -> Result<Arc<dyn Executor>, WasmError> {
         self.check(&spec.limits)?;
-        // Each launch needs a thread for reading and an instance besides those of calls and standbys.
-        let _place = self.launches.acquire().await.map_err(|e| WasmError::Engine(e.to_string()))?;
         let component = self.component(spec.component.clone()).await?;
+        // Until it stands by, a first instance needs a slot of the pool besides those of calls and standbys.
+        let _place = self.place().await?;
         let has_stubs = vet::check(&self.engine, &component)?;
         let mismatch = |e: wasmtime::Error| WasmError::Mismatch(format!("{e:#}"));
         let pre = linker::resolve(&self.linker, &component, has_stubs).map_err(mismatch)?;
@@ -85,6 +85,10 @@ impl Runtime {
         Ok(())
     }
 
+    async fn place(&self) -> Result<SemaphorePermit<'_>, WasmError> {
+        self.launches.acquire().await.map_err(|e| WasmError::Engine(e.to_string()))
+    }
+
     /// The compiled component of a file, from the cache or through the compiler.
     async fn component(&self, path: PathBuf) -> Result<Component, WasmError> {
         let (cache, max) = (self.cache.clone(), self.limits.max_component_size);
@@ -96,7 +100,10 @@ impl Runtime {
             let found = cache.load(&digest);
             Ok((bytes, digest, found))
         };
+        // Given back before a compilation: those with an artifact must not wait for those without.
+        let place = self.place().await?;
         let (bytes, digest, found) = blocking(read).await?;
+        drop(place);
         match found {
             Lookup::Hit(component) => return Ok(component),
             Lookup::Miss(reason) => tracing::info!(%reason, "compiling component"),

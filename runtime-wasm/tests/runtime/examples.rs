@@ -83,9 +83,9 @@ async fn hostile_reaches_nothing() {
 #[tokio::test]
 async fn hostile_is_contained() {
     let bound = |l: &mut Limits| {
-        l.memory = ByteSize::mib(16);
-        l.cpu_time = Duration::from_millis(100);
-        l.timeout = Duration::from_secs(2);
+        l.memory = ByteSize::mib(64);
+        l.cpu_time = Duration::from_secs(1);
+        l.timeout = Duration::from_secs(5);
         l.handles = 1000;
         l.log_per_call = ByteSize::kib(8);
     };

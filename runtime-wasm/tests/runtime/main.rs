@@ -1,5 +1,7 @@
 //! The runtime with real components: what it runs, what it bounds, what it refuses.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests may do what a test may")]
+
 mod boundary;
 mod bounds;
 mod calls;
@@ -7,4 +9,3 @@ mod examples;
 mod fixture;
 mod loading;
 mod services;
-mod zz_tmp;
