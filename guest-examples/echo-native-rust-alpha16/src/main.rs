@@ -135,7 +135,10 @@ fn router() -> gestalt::Result<Router<Echo>> {
         )?
         .register(
             Operation::<Call, Value>::new("call").title("Call").description("Calls an operation of an app."),
-            |_: Arc<Echo>, params, request| call(params, request),
+            // The SDK runs the handler in a task of its own, where its request context is not known any more.
+            |_: Arc<Echo>, params, request| {
+                gestalt::with_request_context(gestalt::current_request_context(), call(params, request))
+            },
         )
 }
 
