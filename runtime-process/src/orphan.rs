@@ -54,25 +54,26 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
     use tokio::process::Command;
 
-    fn group(script: &str) -> Child {
-        Command::new("/bin/sh").args(["-c", script]).process_group(0).spawn().unwrap()
+    fn app() -> Child {
+        Command::new("sleep").arg("1000").process_group(0).spawn().unwrap()
     }
 
     #[tokio::test]
     async fn a_guard_that_is_let_go_ends_the_group() {
         let sockets = tempfile::tempdir().unwrap().keep();
-        let mut app = group("exec sleep 1000");
+        let mut app = app();
         let guard = Guard::launch(app.id().unwrap(), &sockets).unwrap();
         let mut shell = guard.shell;
         drop(guard._stdin);
-        assert_eq!(app.wait().await.unwrap().signal(), Some(2), "an interrupt comes first");
+        // An interrupt, or a kill where interrupts are ignored, as in what a background job starts.
+        assert!(matches!(app.wait().await.unwrap().signal(), Some(2 | 9)));
         assert!(shell.wait().await.is_ok() && !sockets.exists());
     }
 
     #[tokio::test]
     async fn a_dismissed_guard_does_nothing() {
         let sockets = tempfile::tempdir().unwrap();
-        let mut app = group("exec sleep 1000");
+        let mut app = app();
         Guard::launch(app.id().unwrap(), sockets.path()).unwrap().dismiss().await;
         assert!(app.try_wait().unwrap().is_none() && sockets.path().exists());
         app.kill().await.unwrap();
