@@ -33,6 +33,9 @@ pub(crate) const TABLE_ELEMENTS: usize = 20_000;
 /// next instance of that app the mapping.
 const WARM_SLOTS: u32 = 32;
 
+/// A clock that ticked faster would be the busiest thread of the daemon.
+const SHORTEST_TICK: Duration = Duration::from_millis(1);
+
 /// The settings of the engine. Those that shape compiled code are part of the compile cache's key.
 pub(crate) fn config(limits: &RuntimeLimits) -> Config {
     let mut config = Config::new();
@@ -88,7 +91,7 @@ fn pool(limits: &RuntimeLimits) -> PoolingAllocationConfig {
 /// Makes the engine and starts its clock.
 pub(crate) fn build(limits: &RuntimeLimits) -> Result<Engine, WasmError> {
     let engine = Engine::new(&config(limits)).map_err(|e| WasmError::Engine(format!("{e:#}")))?;
-    start_clock(engine.weak(), limits.epoch_interval)?;
+    start_clock(engine.weak(), limits.epoch_interval.max(SHORTEST_TICK))?;
     Ok(engine)
 }
 

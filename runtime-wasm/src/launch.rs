@@ -92,6 +92,7 @@ impl Runtime {
     /// The compiled component of a file, from the cache or through the compiler.
     async fn component(&self, path: PathBuf) -> Result<Component, WasmError> {
         let (cache, max) = (self.cache.clone(), self.limits.max_component_size);
+        let file = path.clone();
         let read = move || {
             let bytes = read(&path, max.0).map_err(|source| WasmError::Read { path, source })?;
             let bytes = bytes.ok_or(WasmError::TooLarge { max })?;
@@ -106,7 +107,7 @@ impl Runtime {
         drop(place);
         match found {
             Lookup::Hit(component) => return Ok(component),
-            Lookup::Miss(reason) => tracing::info!(%reason, "compiling component"),
+            Lookup::Miss(reason) => tracing::info!(component = %file.display(), %reason, "compiling"),
         }
         let artifact = self.compiler.compile(bytes).await?;
         let cache = self.cache.clone();

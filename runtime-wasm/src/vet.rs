@@ -81,6 +81,10 @@ const ALLOWED: &[(&str, &[(&str, Kind)])] = &[
     ),
 ];
 
+/// Names listed in one error, and bytes of each: enough to see what is wrong, whatever a component has in store.
+const LISTED: usize = 100;
+const LISTED_BYTES: usize = 128;
+
 /// What an import's name says: `package/interface@version`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Name<'a> {
@@ -110,13 +114,17 @@ impl<'a> Name<'a> {
 /// component.
 pub(crate) fn check(engine: &Engine, component: &Component) -> Result<bool, WasmError> {
     let ty = component.component_type();
-    let (mut foreign, mut own_linker) = (Vec::new(), false);
+    let (mut foreign, mut unlisted, mut own_linker) = (Vec::new(), 0_usize, false);
     for (name, item) in ty.imports(engine) {
         let instance = matches!(item.ty, ComponentItem::ComponentInstance(_));
         match Name::parse(name).and_then(|n| n.kind()).filter(|_| instance) {
             Some(kind) => own_linker |= matches!(kind, Kind::Denied | Kind::Unavailable),
-            None => foreign.push(name.to_owned()),
+            None if foreign.len() < LISTED => foreign.push(listed(name)),
+            None => unlisted += 1,
         }
+    }
+    if unlisted > 0 {
+        foreign.push(format!("and {unlisted} more"));
     }
     if !foreign.is_empty() {
         return Err(WasmError::ForeignImports(foreign));
@@ -132,11 +140,14 @@ pub(crate) fn check(engine: &Engine, component: &Component) -> Result<bool, Wasm
     if !exports().any(is_app) {
         return Err(WasmError::WrongWorld {
             expected: format!("{APP_PROVIDER}@{PACKAGE_VERSION}"),
-            // As many as help, and no more: a component may export a million.
-            found: exports().take(16).map(str::to_owned).collect(),
+            found: exports().take(LISTED).map(listed).collect(),
         });
     }
     Ok(own_linker)
+}
+
+fn listed(name: &str) -> String {
+    name[..name.floor_char_boundary(LISTED_BYTES)].to_owned()
 }
 
 #[cfg(test)]
@@ -195,6 +206,9 @@ mod tests {
             verdict(&format!("(component {imports} {APP})")),
             "component imports what an app cannot have: wasi:tls/types@0.2.0, wasi:keyvalue/store@0.2.0, foo"
         );
+        // Of very many, as many as can be read.
+        let many: String = (0..150).map(|i| format!(r#"(import "f{i}" (func))"#)).collect();
+        assert!(verdict(&format!("(component {many} {APP})")).ends_with("f98, f99, and 50 more"));
         // A function in the place of an interface is not the interface.
         let function = r#"(import "foo" (func))"#;
         assert!(verdict(&format!("(component {function} {APP})")).contains("foo"));
