@@ -98,6 +98,13 @@ pub(super) async fn read(
     run_with(phase, builder, limit, &tail, stdout).await
 }
 
+/// Program and arguments. Not the environment: what an operator put into `env` may be a secret, and this is logged.
+fn command_line(builder: &Command) -> String {
+    let builder = builder.as_std();
+    let words = std::iter::once(builder.get_program()).chain(builder.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
 async fn run_with<F: Future<Output = ()>>(
     phase: &'static str,
     mut builder: Command,
@@ -105,7 +112,7 @@ async fn run_with<F: Future<Output = ()>>(
     tail: &Tail,
     stdout: impl FnOnce(tokio::process::ChildStdout) -> F,
 ) -> Result<(), ProcessError> {
-    let line = format!("{:?}", builder.as_std());
+    let line = command_line(&builder);
     let failed = |reason: String, output: Output| ProcessError::Phase { phase, command: line.clone(), reason, output };
     tracing::info!(phase, command = %line, "running");
     builder.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
