@@ -24,7 +24,8 @@ test: tools guests python
 	@for crate in $(APART); do cargo fmt --manifest-path $$crate/Cargo.toml --all --check || exit 1; done
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --document-private-items
-	cargo build --locked --package gestaltd
+	# With the features of the test run: for others, everything below wasmtime would be compiled twice.
+	cargo build --locked --workspace --bins --tests
 	cargo test --locked --manifest-path wit/rust/Cargo.toml
 	cargo test --locked --workspace --no-fail-fast
 
