@@ -1,5 +1,7 @@
 //! The request path with executors of our own: what each stage lets through, and that every way out is audited once.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use async_trait::async_trait;
 use gestalt_core::audit::{self, Outcome, Record, Sink};
 use gestalt_core::service::{AppCall, AppInvoker};

@@ -148,7 +148,8 @@ mod tests {
             ],
             body: "{}".into(),
         });
-        let mut names: Vec<_> = response.headers().iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
+        let mut names: Vec<_> =
+            response.headers().iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
         names.sort();
         assert_eq!(names, ["content-type: application/json", "link: <a>", "link: <b>", "x-request-cost: 3"]);
         assert_eq!(response.status(), 201);
