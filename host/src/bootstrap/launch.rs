@@ -21,6 +21,7 @@ pub(super) async fn app(stage: &Stage, apps: &Apps, app: &App) -> anyhow::Result
     let file = app.manifest.clone();
     let manifest = tokio::task::spawn_blocking(move || Manifest::load(&file)).await?;
     let manifest = manifest.map_err(|problems| anyhow!("manifest refused\n{problems}"))?;
+    stage.deployment.check_config(app, &manifest).map_err(|problems| anyhow!("config refused\n{problems}"))?;
     let mut info = describe(app, &manifest)?;
     apps.describe(&app.name, info.clone());
 

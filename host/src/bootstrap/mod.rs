@@ -1,10 +1,10 @@
 //! From a checked configuration to a running daemon, one file per stage, in this order:
 //!
-//! 1. [`listen`]: the listeners are bound first, so that a port in use stops everything before anything was started,
+//! 1. `listen`: the listeners are bound first, so that a port in use stops everything before anything was started,
 //!    and so that egress knows the addresses no app may reach.
-//! 2. [`egress`]: the daemon's part of the way out.
-//! 3. [`runtimes`]: the wasm runtimes, each built when its first app needs it.
-//! 4. [`apps`]: every app, concurrently and in the background. One that fails does not stop the others.
+//! 2. `egress`: the daemon's part of the way out.
+//! 3. `runtimes`: the wasm runtimes, each built when its first app needs it.
+//! 4. `apps`: every app, concurrently and in the background. One that fails does not stop the others.
 //! 5. [`Daemon::start`] opens the doors. `/ready` says when no app is starting any more.
 //!
 //! [`Daemon::shutdown`] goes the way back: doors, calls in flight, apps, last records.

@@ -1,7 +1,7 @@
 //! `gestaltd validate`: everything that can be known without starting anything.
 
 use super::{Sources, say};
-use gestalt_config::{Mode, Problems};
+use gestalt_config::{Manifest, Mode, Problems};
 use std::process::ExitCode;
 
 /// Reports all problems of the configuration and of every manifest it names.
@@ -10,8 +10,9 @@ pub(super) fn run(sources: &Sources, json: bool) -> ExitCode {
         Ok(deployment) => (Some(deployment), Problems::default()),
         Err(problems) => (None, problems),
     };
-    for app in deployment.iter().flat_map(|d| d.apps.values()) {
-        if let Err(found) = gestalt_config::Manifest::load(&app.manifest) {
+    for (deployment, app) in deployment.iter().flat_map(|d| d.apps.values().map(move |app| (d, app))) {
+        let checked = Manifest::load(&app.manifest).and_then(|manifest| deployment.check_config(app, &manifest));
+        if let Err(found) = checked {
             problems.extend(found);
         }
     }

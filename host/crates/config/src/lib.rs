@@ -5,7 +5,7 @@
 //!      ${NAME}        spans          one file                all files                 Deployment, Manifest, Catalog
 //! ```
 //!
-//! * [`choose_files`] and [`load`] read a deployment; [`Manifest::load`] a package; [`read_catalog`] its operations.
+//! * [`choose_files`] and [`load()`] read a deployment; [`Manifest::load`] a package; [`read_catalog`] its operations.
 //! * What is wrong comes back as [`Problems`]: all of it in one run, each with file, line, column and key, printed like a
 //!   compiler's. What is right comes back as plain structs with every default filled in and every value parsed.
 //! * A key that belongs to a format but has nothing behind it yet is refused as such (`vocabulary`), never ignored.

@@ -57,7 +57,7 @@ impl Server {
         Self { listener, router }
     }
 
-    /// Serves until `shutdown`, then stops accepting and waits for open requests, at most [`DRAIN`].
+    /// Serves until `shutdown`, then stops accepting and waits for open requests, at most 15 seconds.
     pub async fn run(self, shutdown: CancellationToken) {
         let (graceful, slots) = (GracefulShutdown::new(), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
         loop {
