@@ -93,6 +93,7 @@ fn code_name(code: i32) -> &'static str {
     }
 }
 
+/// This SDK runs handlers in tasks that have lost the request's context, so the daemon refuses what they call.
 async fn call(call: Call, request: Request) -> gestalt::Result<Value> {
     let mut app = request.app().await.map_err(|error| Error::internal(error.to_string()))?;
     match app.invoke_raw(&call.app, &call.operation, call.params, None).await {
@@ -135,10 +136,7 @@ fn router() -> gestalt::Result<Router<Echo>> {
         )?
         .register(
             Operation::<Call, Value>::new("call").title("Call").description("Calls an operation of an app."),
-            // The SDK runs the handler in a task of its own, where its request context is not known any more.
-            |_: Arc<Echo>, params, request| {
-                gestalt::with_request_context(gestalt::current_request_context(), call(params, request))
-            },
+            |_: Arc<Echo>, params, request| call(params, request),
         )
 }
 

@@ -93,11 +93,14 @@ fn code_name(code: i32) -> &'static str {
     }
 }
 
+/// This SDK runs handlers in tasks that have lost the request's context, so the daemon refuses what they call.
 async fn call(call: Call, _request: Request) -> gestalt::Result<Value> {
     let refused = |code: i32, message: &str| json!({ "refused": { "code": code_name(code), "message": message } });
     let context = gestalt::current_native_request_context();
     let mut app = gestalt::App::connect().await.map_err(|error| Error::internal(error.message))?;
-    app = app.with_context(context.ok_or_else(|| Error::internal("there is no request context"))?);
+    if let Some(context) = context {
+        app = app.with_context(context);
+    }
     let request = gestalt::app::AppInvokeRequest {
         app: call.app,
         operation: call.operation,
@@ -140,10 +143,7 @@ fn router() -> gestalt::Result<Router<Echo>> {
         )?
         .register(
             Operation::<Call, Value>::new("call").title("Call").description("Calls an operation of an app."),
-            // The SDK runs the handler in a task of its own, where its request context is not known any more.
-            |_: Arc<Echo>, params, request| {
-                gestalt::with_request_context(gestalt::current_request_context(), call(params, request))
-            },
+            |_: Arc<Echo>, params, request| call(params, request),
         )
 }
 
