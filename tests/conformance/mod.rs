@@ -1,7 +1,9 @@
 //! One list of scenarios, every way to run an app's code. Whoever calls an app must not be able to tell them apart.
 //!
-//! A cell is one test with a daemon of its own. A scenario that a column leaves out is one it has nothing to show for:
-//! a manifest without code cannot crash or call, and not every example has an operation that fetches.
+//! A cell is one test with a daemon of its own. Columns leave out what they cannot do. A manifest calls no apps; nor do
+//! handlers of the published Rust SDK, whose router runs them in tasks that have lost the request's context. The native
+//! protocol carries numbers as doubles. Only components and manifests send their requests through the daemon (`egress`
+//! has one example of either).
 
 mod columns;
 mod scenarios;
@@ -23,20 +25,19 @@ macro_rules! column {
     };
 }
 
-/// The scenarios of every column with code of its own.
-macro_rules! code {
+/// What every column does, and what it does besides.
+macro_rules! every {
     ($name:ident = $column:expr; $($more:ident)*) => {
         column!($name = $column;
-            echo typed_error status_and_headers unknown_operation large_input deadline crash nested_calls $($more)*);
+            echo typed_error status_and_headers unknown_operation large_input deadline crash called_by_an_app $($more)*);
     };
 }
 
-code!(wasm_rust = Column::WasmRust; exact_integers egress);
-code!(wasm_python = Column::WasmPython; exact_integers);
-code!(wasm_typescript = Column::WasmTypescript; exact_integers);
-code!(native_python_a22 = Column::NativePythonA22;);
-code!(native_python_a29 = Column::NativePythonA29;);
-code!(native_rust_alpha16 = Column::NativeRustAlpha16;);
-code!(native_rust_alpha26 = Column::NativeRustAlpha26;);
-column!(declarative = Column::Declarative;
-    echo exact_integers status_and_headers unknown_operation large_input deadline egress);
+every!(wasm_rust = Column::WasmRust; nested_calls exact_integers egress);
+every!(wasm_python = Column::WasmPython; nested_calls exact_integers);
+every!(wasm_typescript = Column::WasmTypescript; nested_calls exact_integers);
+every!(native_python_a22 = Column::NativePythonA22; nested_calls);
+every!(native_python_a29 = Column::NativePythonA29; nested_calls);
+every!(native_rust_alpha16 = Column::NativeRustAlpha16;);
+every!(native_rust_alpha26 = Column::NativeRustAlpha26;);
+every!(declarative = Column::Declarative; exact_integers egress);

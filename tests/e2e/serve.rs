@@ -45,7 +45,7 @@ async fn serves_until_told_to_stop() {
     assert_eq!(states, expect);
     let operations = client.get("/api/v1/apps/echo/operations").await.json();
     let ids: Vec<_> = operations.as_array().unwrap().iter().map(|op| op["id"].as_str().unwrap()).collect();
-    assert_eq!(ids, ["crash", "echo", "fail", "respond", "slow"]);
+    assert_eq!(ids, ["call", "crash", "echo", "fail", "respond", "slow"]);
 
     let children = served.children();
     assert!(children.len() >= 2, "two native providers run: {children:?}");
@@ -99,7 +99,7 @@ async fn a_bad_config_is_located() {
 async fn a_port_in_use_is_an_error() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = taken.local_addr().unwrap().port();
-    let exit = Served::start(&format!("server: {{public: {{port: {port}}}}}\n")).exit().await;
+    let exit = Served::start(&format!("server: {{public: {{host: 127.0.0.1, port: {port}}}}}\n")).exit().await;
     assert_eq!(exit.status.code(), Some(1));
     assert!(exit.log.contains(&format!("127.0.0.1:{port}")), "{}", exit.log);
 }

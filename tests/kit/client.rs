@@ -49,6 +49,7 @@ impl Client {
     ///
     /// # Errors
     /// When nobody listens.
+    #[expect(clippy::disallowed_methods, reason = "a caller's own connection, not one on behalf of an app")]
     pub async fn connect(&self) -> io::Result<Connection> {
         let stream = TcpStream::connect(self.0).await?;
         stream.set_nodelay(true)?;

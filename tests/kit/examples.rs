@@ -1,7 +1,10 @@
 //! The example apps, and packages made for a test, as configuration.
 
-use crate::{artifacts_dir, root};
+use crate::{artifacts_dir, root, target_dir};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
 
 /// The manifest of a built example.
 pub fn manifest(example: &str) -> PathBuf {
@@ -34,15 +37,16 @@ pub fn package(dir: &Path, manifest: &str, files: &[File<'_>]) -> PathBuf {
     path
 }
 
-/// The native Python example with the SDK of another of its environments, such as `.venv-a22`.
+/// The native Python example with the published SDK `release`, such as `a22`.
 ///
 /// A package runs with its own `.venv`, so this is a second package with the same files. It stays from run to run.
-pub fn python_with(venv: &str) -> PathBuf {
-    let example = root().join("guest-examples/echo-native-python");
-    let own = artifacts_dir().join("packages").join(format!("echo-native-python{venv}"));
+pub fn python_with(release: &str) -> PathBuf {
+    let venv = target_dir().join("python").join(release);
+    assert!(venv.join("complete").exists(), "{} is missing; `make python` makes it", venv.display());
+    let own = artifacts_dir().join("packages").join(format!("echo-native-python-{release}"));
     std::fs::create_dir_all(&own).unwrap();
     for name in ["manifest.yaml", "pyproject.toml", "echo.py"] {
-        let (from, to) = (std::fs::read(example.join(name)).unwrap(), own.join(name));
+        let (from, to) = (std::fs::read(manifest("echo-native-python").with_file_name(name)).unwrap(), own.join(name));
         if std::fs::read(&to).ok().as_ref() != Some(&from) {
             // Tests run at the same time and all of them come by here: nobody may see half a file.
             let part = tempfile::NamedTempFile::new_in(&own).unwrap();
@@ -50,8 +54,30 @@ pub fn python_with(venv: &str) -> PathBuf {
             part.persist(to).unwrap();
         }
     }
-    let (venv, link) = (example.join(venv), own.join(".venv"));
-    assert!(venv.join("bin/python").exists(), "{} is missing; `make guests` makes it", venv.display());
-    let _ = std::os::unix::fs::symlink(venv, link);
-    own.join("manifest.yaml")
+    match std::os::unix::fs::symlink(venv, own.join(".venv")) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => panic!("{error}"),
+        _ => own.join("manifest.yaml"),
+    }
+}
+
+/// Starts the service behind the declarative example on a free port, until the child is dropped.
+pub async fn service() -> (Child, u16) {
+    let mut python = Command::new("python3");
+    python.arg(root().join("guest-examples/quickstart/upstream.py")).arg("0");
+    let mut child = python.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut address = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).await.unwrap();
+    let port = address.trim().rsplit_once(':').unwrap().1.parse().unwrap();
+    (child, port)
+}
+
+/// The declarative example with another base URL, as a package in `dir`.
+pub fn declarative_for(dir: &Path, base_url: &str) -> PathBuf {
+    let text = std::fs::read_to_string(manifest("echo-declarative")).unwrap();
+    let ours = text.replace("http://127.0.0.1:8081", base_url);
+    assert_ne!(text, ours, "the example has another base URL");
+    std::fs::create_dir_all(dir).unwrap();
+    let path = dir.join("manifest.yaml");
+    std::fs::write(&path, ours).unwrap();
+    path
 }

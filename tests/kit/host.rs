@@ -1,11 +1,15 @@
 use crate::{Audit, Client, Names, PATIENCE, artifacts_dir};
 use gestalt_config::{Mode, ProcessEnv};
-use gestalt_core::{Origin, Params, Principal, Reply};
-use gestalt_invoke::{Invocation, Problem};
+use gestalt_core::{Executor, Origin, Params, Principal, Reply};
+use gestalt_invoke::{AppState, Invocation, Problem};
 use gestaltd::bootstrap::{Daemon, Options};
+use std::fs::DirBuilder;
+use std::net::Ipv4Addr;
 use std::ops::Deref;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -19,12 +23,20 @@ pub struct TestHost {
     _dir: TempDir,
 }
 
+/// A loopback address nobody else has: a config names its port, so that the address has to differ.
+fn own_address() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 100 + high % 100, low, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// What every test's config is merged over.
-pub(crate) fn base_config(artifacts: &Path) -> String {
+fn base_config(artifacts: &Path) -> String {
     format!(
         "apiVersion: gestaltd.config/v6\n\
-         server:\n  public: {{host: 127.0.0.1, port: 0}}\n  encryptionKey: {key}\n  artifactsDir: {artifacts:?}\n\
+         server:\n  public: {{host: {address}, port: 8080}}\n  encryptionKey: \"{key}\"\n  artifactsDir: {artifacts:?}\n\
          runtime:\n  providers:\n    wasm: {{driver: wasm, config: {{compile: {{timeout: {timeout}s}}}}}}\n",
+        address = own_address(),
         key = "5e".repeat(32),
         timeout = PATIENCE.as_secs(),
     )
@@ -32,8 +44,15 @@ pub(crate) fn base_config(artifacts: &Path) -> String {
 
 /// Writes the base and `config`, which is merged over it, and returns both paths in this order.
 pub(crate) fn write_config(dir: &Path, config: &str) -> [PathBuf; 2] {
+    // Daemons do not share what they prepare, but for compiled components: see `artifacts_dir`.
+    let artifacts = dir.join("artifacts");
+    let (compiled, own) = (artifacts_dir().join("wasm"), artifacts.join("cache/wasm"));
+    for made in [&compiled, &artifacts.join("cache")] {
+        DirBuilder::new().recursive(true).mode(0o700).create(made).unwrap();
+    }
+    std::os::unix::fs::symlink(compiled, own).unwrap();
     let files = ["base.yaml", "config.yaml"].map(|name| dir.join(name));
-    std::fs::write(&files[0], base_config(&artifacts_dir())).unwrap();
+    std::fs::write(&files[0], base_config(&artifacts)).unwrap();
     std::fs::write(&files[1], format!("apiVersion: gestaltd.config/v6\n{config}")).unwrap();
     files
 }
@@ -41,8 +60,11 @@ pub(crate) fn write_config(dir: &Path, config: &str) -> [PathBuf; 2] {
 impl TestHost {
     /// Starts the daemon from the keys in `config` and waits until no app is starting any more.
     ///
-    /// `config` is merged over a base that listens on a free port, and lies in a directory of its own.
+    /// With `RUST_LOG` set, the daemon's log is shown. `config` is merged over a base that listens on a free address, and lies in a directory of its own.
     pub async fn start(config: &str) -> Self {
+        if std::env::var_os("RUST_LOG").is_some() {
+            gestaltd::telemetry::launch();
+        }
         let dir = tempfile::tempdir().unwrap();
         let files = write_config(dir.path(), config);
         let deployment = gestalt_config::load(&files, Mode::Strict, &ProcessEnv).unwrap_or_else(|e| panic!("{e}"));
@@ -62,6 +84,16 @@ impl TestHost {
     /// What was recorded.
     pub fn audit(&self) -> &Audit {
         &self.audit
+    }
+
+    /// What runs an app that is up.
+    pub fn executor(&self, app: &str) -> Arc<dyn Executor> {
+        let states = self.daemon.invoker().apps().list();
+        match states.into_iter().find(|(name, ..)| name.as_str() == app) {
+            Some((_, _, AppState::Up(executor))) => executor,
+            Some(_) => panic!("{app} is not up"),
+            None => panic!("there is no {app}"),
+        }
     }
 
     /// One operation by way of the request path itself, for what HTTP does not let a caller choose: the deadline.

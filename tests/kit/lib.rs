@@ -1,6 +1,6 @@
 //! What tests and benches boot a daemon with.
 //!
-//! * [`TestHost`]: the real daemon in this process, on a free port, from the text of a config file.
+//! * [`TestHost`]: the real daemon in this process, on an address of its own, from the text of a config file.
 //! * [`Served`]: the real binary as a process, for what only a process can show: signals, exit codes, children.
 //! * [`Client`]: calls either over HTTP. [`Upstream`]: a server for apps to call, which remembers what it was asked.
 //! * [`Names`]: a resolver that knows what it is told and remembers what it was asked. [`Audit`]: the records taken.
@@ -49,8 +49,8 @@ pub fn gestaltd() -> PathBuf {
     binary
 }
 
-/// Where prepared artifacts of tests stay from run to run: compiled components are looked up by content, so a stale
-/// one cannot be found, and compiling Python takes longer than all tests together.
+/// What tests keep from run to run. Compiled components, above all: they are looked up by content, so a stale one
+/// cannot be found, and compiling the one in Python takes longer than most tests together.
 pub fn artifacts_dir() -> PathBuf {
     let dir = target_dir().join("gestalt-tests");
     std::fs::create_dir_all(&dir).unwrap();

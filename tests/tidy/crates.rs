@@ -100,6 +100,23 @@ fn nothing_banned_is_in_the_binary() {
 }
 
 #[test]
+fn versions_stand_in_one_table() {
+    let mut findings = Vec::new();
+    for package in metadata().workspace_packages() {
+        let mut in_table = false;
+        let text = std::fs::read_to_string(&package.manifest_path).unwrap();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            if let Some(section) = line.strip_prefix('[') {
+                in_table = section.trim_end_matches(']').ends_with("dependencies");
+            } else if in_table && !line.contains("workspace = true") {
+                findings.push(format!("{}: {line}", package.name));
+            }
+        }
+    }
+    assert_none("dependencies with a version of their own", findings);
+}
+
+#[test]
 fn no_dependency_lies_outside_of_the_repository() {
     let metadata = metadata();
     let root = root();

@@ -97,26 +97,6 @@ fn a_guest_inherits_nothing() {
 }
 
 #[test]
-fn versions_stand_in_one_table() {
-    let mut findings = Vec::new();
-    for (path, text) in files(&["Cargo.toml"]) {
-        // Examples and the guest SDK are what a user copies out of the repository, so they stand on their own.
-        if path == "Cargo.toml" || path.starts_with("guest-examples/") || path.starts_with("wit/rust/") {
-            continue;
-        }
-        let mut in_table = false;
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            if let Some(section) = line.strip_prefix('[') {
-                in_table = section.trim_end_matches(']').ends_with("dependencies");
-            } else if in_table && !line.contains("workspace = true") {
-                findings.push(format!("{path}: {line}"));
-            }
-        }
-    }
-    assert_none("dependencies with a version of their own", findings);
-}
-
-#[test]
 fn no_file_names_a_home_directory() {
     let homes = ["/root/", "/home/", "/Users/"];
     let mut findings = Vec::new();

@@ -1,0 +1,101 @@
+//! What a call costs, from the bare engine up to HTTP, in one run: `make bench`.
+//!
+//! `floor` is wasmtime by itself, `executor` an app without a door, `http` the daemon as a process under load, `start`
+//! what its start and its memory cost. The table goes to standard output and to `bench.md` in the target directory.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a failed step is a failed bench")]
+
+mod executor;
+mod floor;
+mod http;
+mod start;
+mod table;
+
+use std::time::{Duration, Instant};
+use table::Table;
+
+/// The parameters every row sends.
+const PARAMS: &str = r#"{"text":"hello, world","n":42,"list":[1,2,3]}"#;
+
+/// Callers at once where throughput is measured.
+const CALLERS: usize = 16;
+
+/// How long each throughput is measured.
+const SPAN: Duration = Duration::from_secs(5);
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let mut table = Table::default();
+    runtime.block_on(async {
+        let floor = floor::measure(&mut table).await;
+        executor::measure(&mut table, floor).await;
+        http::measure(&mut table).await;
+        start::measure(&mut table).await;
+    });
+    let text = table.to_string();
+    println!("{text}");
+    std::fs::write(gestalt_tests::target_dir().join("bench.md"), text).unwrap();
+}
+
+/// How long each of `count` calls took, one after the other, after a tenth as many to warm up.
+///
+/// On a worker, as in the daemon: on the thread that waits for the runtime every wake-up would cross to another core.
+async fn one_by_one<F>(count: usize, call: impl Fn() -> F + Send + 'static) -> Latency
+where
+    F: Future<Output = ()> + Send,
+{
+    let measuring = async move {
+        for _ in 0..count / 10 {
+            call().await;
+        }
+        let mut times = Vec::with_capacity(count);
+        for _ in 0..count {
+            let start = Instant::now();
+            call().await;
+            times.push(start.elapsed());
+        }
+        times
+    };
+    Latency::of(tokio::spawn(measuring).await.unwrap())
+}
+
+/// How the calls of [`CALLERS`] callers went, each calling again as soon as it is answered, for [`SPAN`].
+///
+/// `caller` makes one caller, which is what is called again and again.
+async fn all_at_once<C, F>(caller: impl AsyncFn() -> C) -> (f64, Latency)
+where
+    C: FnMut() -> F + Send + 'static,
+    F: Future<Output = ()> + Send,
+{
+    let mut tasks = tokio::task::JoinSet::new();
+    let start = Instant::now();
+    for _ in 0..CALLERS {
+        let mut call = caller().await;
+        tasks.spawn(async move {
+            let mut times = Vec::new();
+            while start.elapsed() < SPAN {
+                let begin = Instant::now();
+                call().await;
+                times.push(begin.elapsed());
+            }
+            times
+        });
+    }
+    let times: Vec<_> = tasks.join_all().await.into_iter().flatten().collect();
+    (times.len() as f64 / start.elapsed().as_secs_f64(), Latency::of(times))
+}
+
+/// The middle and the tail of many times.
+#[derive(Clone, Copy, Debug)]
+struct Latency {
+    p50: Duration,
+    p99: Duration,
+}
+
+impl Latency {
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
+        Self { p50: at(0.5), p99: at(0.99) }
+    }
+}
