@@ -30,9 +30,9 @@ async fn serves_until_told_to_stop() {
     assert_eq!(client.get("/health").await.json(), json!({"status": "ok"}));
     let ready = client.get("/ready").await;
     assert_eq!((ready.code(), ready.json()), (503, json!({"status": "providers loading"})));
-    assert_eq!(client.call("waiting", "op", "{}").await.code(), 503);
     std::fs::write(dir.path().join("go"), "").unwrap();
     let client = served.ready().await;
+    assert_eq!(client.call("waiting", "op", "{}").await.code(), 503);
 
     for name in ["echo", "native", "python"] {
         let answer = client.call(name, "echo", r#"{"hello":"world"}"#).await;
