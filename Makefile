@@ -30,8 +30,9 @@ test: tools guests python
 	cargo test --locked --workspace --no-fail-fast
 
 # Prints a table and writes it to target/bench.md.
-bench: build guests python
-	cargo bench --locked --package gestalt-tests
+bench: guests python
+	cargo build --release --locked --workspace --bins --benches
+	cargo bench --locked --workspace --bench table
 
 # The example apps, each into its own directory.
 guests:
