@@ -3,8 +3,9 @@
 use crate::table::Table;
 use crate::{Latency, PARAMS, all_at_once, one_by_one};
 use bindings::exports::gestalt::provider::app_provider::ExecuteRequest;
-use bindings::gestalt::provider::common::ContextInfo;
-use bindings::gestalt::provider::request_context::{Host, HostContext};
+use bindings::gestalt::provider::app::{self, GraphqlRequest, InvokeRequest};
+use bindings::gestalt::provider::common::{ContextInfo, OperationResult, RpcError};
+use bindings::gestalt::provider::request_context::{self, HostContext};
 use bindings::{Guest, GuestPre};
 use gestalt_core::limits::RuntimeLimits;
 use gestalt_tests::examples::manifest;
@@ -22,6 +23,7 @@ mod bindings {
             package gestalt:bench;
             world guest {
                 import gestalt:provider/request-context@0.4.0;
+                import gestalt:provider/app@0.4.0;
                 export gestalt:provider/app-provider@0.4.0;
             }
         ",
@@ -31,6 +33,9 @@ mod bindings {
         with: { "gestalt:provider/request-context.context": super::Context },
     });
 }
+
+/// What the bindings make of a function that answers with a result, and may trap.
+type AppAnswer = wasmtime::Result<Result<OperationResult, RpcError>>;
 
 /// Stands for a call nobody asks about.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
@@ -47,7 +52,17 @@ impl WasiView for State {
     }
 }
 
-impl Host for State {}
+impl request_context::Host for State {}
+
+impl app::Host for State {
+    fn invoke(&mut self, _: Resource<Context>, _: InvokeRequest) -> AppAnswer {
+        Err(wasmtime::Error::msg("echo calls nobody"))
+    }
+
+    fn invoke_graphql(&mut self, _: Resource<Context>, _: GraphqlRequest) -> AppAnswer {
+        Err(wasmtime::Error::msg("echo calls nobody"))
+    }
+}
 
 impl HostContext for State {
     fn info(&mut self, _: Resource<Context>) -> wasmtime::Result<ContextInfo> {
@@ -76,8 +91,8 @@ impl Floor {
         let component = Component::from_file(&engine, file).unwrap();
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
-        bindings::gestalt::provider::request_context::add_to_linker::<_, HasSelf<_>>(&mut linker, |s| s).unwrap();
-        linker.define_unknown_imports_as_traps(&component).unwrap();
+        request_context::add_to_linker::<_, HasSelf<_>>(&mut linker, |s| s).unwrap();
+        app::add_to_linker::<_, HasSelf<_>>(&mut linker, |s| s).unwrap();
         let pre = GuestPre::new(linker.instantiate_pre(&component).unwrap()).unwrap();
         Self { engine, pre }
     }
