@@ -4,7 +4,8 @@
 //! * [`Executor`]: how an app's code is run, whatever it is made of. [`Call`] goes in, [`Reply`] or [`ExecError`] comes out.
 //! * [`service`]: what an app may ask of the host, one trait per host service.
 //! * [`egress`]: how an app's outgoing HTTP leaves the daemon; [`host`]: how a host name is spelled and matched.
-//! * [`audit`]: the records that say what happened. [`limits`]: the bounds an operator can set on an app.
+//! * [`audit`]: the records that say what happened. [`metrics`]: what is counted. [`limits`]: the bounds an operator can set
+//!   on an app.
 //!
 //! **Invariant:** this crate does no I/O and knows no transport: it opens nothing, spawns nothing, logs nothing.
 //! **Invariant:** it depends on no other crate of the workspace. Adding a dependency to it is a design change.
@@ -18,6 +19,7 @@ mod error;
 mod executor;
 pub mod host;
 pub mod limits;
+pub mod metrics;
 mod name;
 mod params;
 mod rpc;
