@@ -3,7 +3,7 @@
 //! * [`cli`] parses the command line and loads the configuration.
 //! * [`bootstrap`] turns a checked configuration into a running [`Daemon`](bootstrap::Daemon), one file per stage.
 //! * [`ingress`] is the doors: decoding requests, rendering answers. The path between is `gestalt-invoke`'s.
-//! * [`audit`] and [`telemetry`] say where records and log lines go.
+//! * [`audit`], [`metrics`] and [`telemetry`] say where records, counts and log lines go.
 //!
 //! **Invariant:** `bootstrap` parses no file format and `ingress` sees no executor.
 
@@ -11,4 +11,5 @@ pub mod audit;
 pub mod bootstrap;
 pub mod cli;
 pub mod ingress;
+pub mod metrics;
 pub mod telemetry;

@@ -61,7 +61,7 @@ impl Executor for WasmExecutor {
                 Ok(subject) => Ok(Some(subject)),
                 Err(e) => Err(ExecError::Failed(format!("the app names {:?}: {e}", subject.id))),
             },
-            Some(HttpSubject::Reject(rejection)) => Err(ExecError::InvalidInput(rejection.message)),
+            Some(HttpSubject::Reject(rejection)) => Err(ExecError::rejected(rejection.status, rejection.message)),
         }
     }
 

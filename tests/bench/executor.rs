@@ -41,7 +41,7 @@ async fn row(table: &mut Table, what: &str, executor: Arc<dyn Executor>) -> (Lat
         let run = run.clone();
         move || run()
     };
-    let latency = one_by_one(3000, caller()).await;
+    let latency = one_by_one(what, caller()).await;
     let (rate, _) = all_at_once(async || caller()).await;
     table.latency(what, latency, Some(rate));
     (latency, rate)

@@ -128,7 +128,7 @@ pub(crate) async fn measure(table: &mut Table) -> Latency {
             async move { floor.call().await }
         }
     };
-    let latency = one_by_one(3000, caller()).await;
+    let latency = one_by_one("wasmtime alone", caller()).await;
     let (rate, _) = all_at_once(async || caller()).await;
     table.latency("a. wasmtime alone: fresh instance, start, echo, drop", latency, Some(rate));
     latency

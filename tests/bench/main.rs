@@ -11,8 +11,11 @@ mod http;
 mod start;
 mod table;
 
+use criterion::Criterion;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use table::Table;
+use tokio::runtime::Handle;
 
 /// The parameters every row sends.
 const PARAMS: &str = r#"{"text":"hello, world","n":42,"list":[1,2,3]}"#;
@@ -37,26 +40,37 @@ fn main() {
     std::fs::write(gestalt_tests::target_dir().join("bench.md"), text).unwrap();
 }
 
-/// How long each of `count` calls took, one after the other, after a tenth as many to warm up.
+/// How long a call takes, one after the other: criterion warms up, samples and reports, and every call's time is kept
+/// beside it for the tail.
 ///
 /// On a worker, as in the daemon: on the thread that waits for the runtime every wake-up would cross to another core.
-async fn one_by_one<F>(count: usize, call: impl Fn() -> F + Send + 'static) -> Latency
+async fn one_by_one<F>(name: &str, call: impl Fn() -> F + Clone + Send + Sync + 'static) -> Latency
 where
     F: Future<Output = ()> + Send,
 {
-    let measuring = async move {
-        for _ in 0..count / 10 {
-            call().await;
-        }
-        let mut times = Vec::with_capacity(count);
-        for _ in 0..count {
-            let start = Instant::now();
-            call().await;
-            times.push(start.elapsed());
-        }
-        times
-    };
-    Latency::of(tokio::spawn(measuring).await.unwrap())
+    let worker = Handle::current();
+    let all = Mutex::new(Vec::new());
+    tokio::task::block_in_place(|| {
+        Criterion::default().without_plots().measurement_time(SPAN).bench_function(name, |bencher| {
+            bencher.iter_custom(|count| {
+                let times = worker.block_on(worker.spawn(timed(count, call.clone()))).unwrap();
+                let total = times.iter().sum();
+                all.lock().unwrap().extend(times);
+                total
+            });
+        });
+    });
+    Latency::of(all.into_inner().unwrap())
+}
+
+async fn timed<F: Future<Output = ()> + Send>(count: u64, call: impl Fn() -> F + Send) -> Vec<Duration> {
+    let mut times = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        let start = Instant::now();
+        call().await;
+        times.push(start.elapsed());
+    }
+    times
 }
 
 /// How the calls of [`CALLERS`] callers went, each calling again as soon as it is answered, for [`SPAN`].

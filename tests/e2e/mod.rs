@@ -1,6 +1,7 @@
 //! The daemon as its operator meets it: `serve` is the process, `failing` what goes wrong after the start, `command` the
-//! rest of the command line.
+//! rest of the command line, `readme` what the newcomer's page shows.
 
 mod command;
 mod failing;
+mod readme;
 mod serve;

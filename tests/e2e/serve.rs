@@ -38,6 +38,16 @@ async fn serves_until_told_to_stop() {
         let answer = client.call(name, "echo", r#"{"hello":"world"}"#).await;
         assert_eq!((answer.code(), answer.json()), (200, json!({"hello": "world"})), "{name}");
     }
+    let metrics = client.get("/metrics").await.text();
+    for (name, status) in [("echo", 200), ("native", 200), ("waiting", 503)] {
+        let counted = |line: &str| {
+            let labels = [format!("provider=\"{name}\""), format!("result_status=\"{status}\"")];
+            line.starts_with("gestaltd_operation_count_total{")
+                && labels.iter().all(|l| line.contains(l))
+                && line.ends_with(" 1")
+        };
+        assert!(metrics.lines().any(counted), "{name}: {metrics}");
+    }
     let apps = client.get("/api/v1/apps").await.json();
     let states: Vec<_> = apps.as_array().unwrap().iter().map(|a| (a["name"].clone(), a["status"].clone())).collect();
     let expect = ["echo", "fetch", "native", "python", "waiting"]

@@ -19,6 +19,7 @@ mod runtimes;
 
 use crate::audit::LogAudit;
 use crate::ingress::http::{Api, Server, management_router, public_router};
+use crate::metrics::Metrics;
 use gestalt_config::Deployment;
 use gestalt_core::audit;
 use gestalt_core::service::HostServices;
@@ -70,6 +71,7 @@ impl Daemon {
         let deployment = Arc::new(deployment);
         let listeners = listen::bind(&deployment.server).await?;
         let audit = options.audit.unwrap_or_else(|| Arc::new(LogAudit));
+        let metrics = Arc::new(Metrics::build()?);
         let resolver = options.resolver.unwrap_or_else(|| Arc::new(SystemResolver::new()));
         let egress = egress::build(&deployment.server.egress, resolver, audit.clone(), listeners.addresses())?;
         let egress = Arc::new(egress);
@@ -78,7 +80,7 @@ impl Daemon {
         let nested = NestedInvoker::new();
         let base_url: Arc<str> = deployment.server.base_url.as_deref().unwrap_or("").into();
         let settings = Settings { public_base_url: base_url.clone(), ..Settings::default() };
-        let invoker = Invoker::new(apps.clone(), audit, settings);
+        let invoker = Invoker::new(apps.clone(), audit, metrics.clone(), settings);
         nested.connect(invoker.clone());
         let services = HostServices { apps: nested, logs: Arc::new(AppLog::default()) };
         let runtimes = Arc::new(runtimes::Runtimes::new(deployment.clone()));
@@ -88,7 +90,7 @@ impl Daemon {
 
         let running = TaskTracker::new();
         let secure = deployment.server.base_url.as_deref().is_some_and(|url| url.starts_with("https://"));
-        let api = Api { invoker: invoker.clone(), running: running.clone(), secure };
+        let api = Api { invoker: invoker.clone(), metrics, running: running.clone(), secure };
         let (stop, mut servers) = (CancellationToken::new(), JoinSet::new());
         let (public, management) = (listeners.public_address, listeners.management_address);
         let router = public_router(api.clone(), listeners.management.is_none());

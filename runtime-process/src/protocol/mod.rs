@@ -185,7 +185,7 @@ impl Peer {
             }
         };
         match answer {
-            Ok((_, status, message)) if status > 0 => Err(ExecError::InvalidInput(message)),
+            Ok((_, status, message)) if status > 0 => Err(ExecError::rejected(status, message)),
             Ok((Some(id), ..)) if !id.is_empty() => SubjectRef::parse(&id)
                 .map(Some)
                 .map_err(|error| ExecError::Failed(format!("webhook subject {id:?}: {error}"))),

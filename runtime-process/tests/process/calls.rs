@@ -188,7 +188,7 @@ async fn an_app_says_who_a_webhook_acts_as() {
         assert_eq!(subject.unwrap().as_str(), "user:bob", "{release}");
         assert_eq!(fixture.app.http_subject(&request("/nobody")).await.unwrap(), None);
         let error = fixture.app.http_subject(&request("/reject")).await.unwrap_err();
-        assert!(matches!(&error, ExecError::InvalidInput(text) if text == "go away"), "{error}");
+        assert!(matches!(&error, ExecError::Rejected { status: 418, message } if message == "go away"), "{error}");
         fixture.app.shutdown().await;
     }
 }

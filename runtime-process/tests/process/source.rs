@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
+use tokio::task::JoinSet;
 
 fn step(argv: &[&str]) -> Step {
     Step { argv: argv.iter().map(|&a| a.to_owned()).collect(), ..Step::default() }
@@ -109,6 +110,27 @@ async fn a_library_crate_gets_a_main_around_it() {
     let app = AppName::parse("lib").unwrap();
     let text = export_catalog(&command, &app, &BTreeMap::new(), &dir.path().join("catalog.yaml")).await.unwrap();
     assert_eq!(text, "name: lib\n");
+}
+
+#[tokio::test]
+async fn catalogs_asked_for_at_the_same_time_do_not_meet() {
+    let dir = tempfile::tempdir().unwrap();
+    // Writes in two halves, and fails where it has not written them alone.
+    let script = r#"f="$GESTALT_APP_WRITE_CATALOG"
+        [ ! -e "$f" ] || exit 1
+        printf 'name: ' >> "$f"; ls -R . >/dev/null; printf 'x\n' >> "$f""#;
+    let package = SourcePackage { run: vec![step(&["sh", "-c", script])], ..package(dir.path(), dir.path()) };
+    let (command, app) = (prepare(&package).await.unwrap(), AppName::parse("x").unwrap());
+    let path = dir.path().join("catalog.yaml");
+    let mut exports = JoinSet::new();
+    for _ in 0..8 {
+        let (command, app, path) = (command.clone(), app.clone(), path.clone());
+        exports.spawn(async move { export_catalog(&command, &app, &BTreeMap::new(), &path).await.unwrap() });
+    }
+    assert_eq!(exports.join_all().await, ["name: x\n"; 8]);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "name: x\n");
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["catalog.yaml"]);
 }
 
 #[tokio::test]

@@ -235,7 +235,9 @@ async fn an_app_says_whose_webhook_it_is() {
     assert_eq!(subject("user").await.unwrap().unwrap().as_str(), r#"user:[["X-Id",["7","8"]]]"#);
     assert_eq!(subject("unresolved").await.unwrap(), None);
     assert_eq!(subject("unimplemented").await.unwrap(), None);
-    assert!(matches!(subject("reject").await, Err(ExecError::InvalidInput(text)) if text == "who are you"));
+    assert!(
+        matches!(subject("reject").await, Err(ExecError::Rejected { status: 401, message }) if message == "who are you")
+    );
     assert!(matches!(subject("").await, Err(ExecError::Failed(_))));
 }
 

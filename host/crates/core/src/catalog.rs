@@ -105,6 +105,18 @@ pub enum Transport {
     McpPassthrough,
 }
 
+impl Transport {
+    /// As catalogs, audit and metrics spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Rest => "rest",
+            Self::Graphql => "graphql",
+            Self::McpPassthrough => "mcp-passthrough",
+        }
+    }
+}
+
 /// Hints in MCP's sense. Absent is not false.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

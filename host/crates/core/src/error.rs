@@ -33,6 +33,14 @@ pub enum ExecError {
         /// What happened.
         detail: String,
     },
+    /// The app turned a webhook away; status and text are its answer to the sender.
+    #[error("rejected with status {status}: {message}")]
+    Rejected {
+        /// HTTP status, 400 to 599.
+        status: u16,
+        /// For the sender.
+        message: String,
+    },
     /// The deadline passed.
     #[error("deadline exceeded")]
     Deadline,
@@ -54,4 +62,12 @@ pub enum ExecError {
     /// The app's code failed: a trap, a panic, an RPC error, an answer that breaks the contract.
     #[error("app failed: {0}")]
     Failed(String),
+}
+
+impl ExecError {
+    /// A rejection as an app spells it. A status that is no error's becomes 403: the app said no, that much is sure.
+    pub fn rejected(status: i32, message: String) -> Self {
+        let status = u16::try_from(status).ok().filter(|status| (400..600).contains(status)).unwrap_or(403);
+        Self::Rejected { status, message }
+    }
 }

@@ -1,7 +1,8 @@
 //! What the daemon counts, as typed events. Names and labels of the exposition are the daemon's business.
 
-use crate::AppName;
 use crate::egress::DenyReason;
+use crate::{AppName, Origin, Transport};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Takes metric events. Must neither block nor fail.
@@ -13,14 +14,20 @@ pub trait Meter: Send + Sync + 'static {
 /// One thing that happened.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A call of an app ended.
-    Call {
-        /// Whose operation.
-        app: AppName,
+    /// An invocation ended.
+    Operation {
+        /// The app; `None` when there is none of that name.
+        app: Option<AppName>,
+        /// The operation; `None` when the app is not known to have it.
+        operation: Option<Arc<str>>,
+        /// Which kind of code answers, where that is known.
+        transport: Option<Transport>,
+        /// Through which door.
+        source: Origin,
+        /// What the caller was told, as an HTTP status; 499 when nobody waited for the answer.
+        status: u16,
         /// From the guard to the answer.
         duration: Duration,
-        /// Whether it was answered, whatever the answer's status.
-        answered: bool,
     },
     /// An app reached one of its bounds, and was stopped or turned away.
     Limit {

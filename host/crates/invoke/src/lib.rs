@@ -1,7 +1,7 @@
 //! The request path: every way to call an operation ends in [`Invoker::invoke`].
 //!
 //! ```text
-//! Invocation ── audit scope opens (one record, also when the future is dropped)
+//! Invocation ── audit scope opens (one record and one metric event, also when the future is dropped)
 //!   guard       the app exists, nesting depth, recursion      → Admitted
 //!   authorize   token ceiling, policy, role                   → Authorized
 //!   ready       operation, connection, credential             → Ready
@@ -32,6 +32,7 @@ pub use invocation::{Invocation, Parent};
 pub use nested::NestedInvoker;
 pub use problem::Problem;
 
+use gestalt_core::metrics::Meter;
 use gestalt_core::{Catalog, Principal, Reply, audit};
 use std::sync::Arc;
 
@@ -59,14 +60,14 @@ pub struct Invoker {
 
 struct Inner {
     apps: Arc<Apps>,
-    audit: Arc<dyn audit::Sink>,
+    observers: scope::Observers,
     settings: Settings,
 }
 
 impl Invoker {
-    /// A request path over `apps` that records into `audit`.
-    pub fn new(apps: Arc<Apps>, audit: Arc<dyn audit::Sink>, settings: Settings) -> Self {
-        Self { inner: Arc::new(Inner { apps, audit, settings }) }
+    /// A request path over `apps` that tells `audit` and `meter` of every invocation.
+    pub fn new(apps: Arc<Apps>, audit: Arc<dyn audit::Sink>, meter: Arc<dyn Meter>, settings: Settings) -> Self {
+        Self { inner: Arc::new(Inner { apps, observers: scope::Observers { audit, meter }, settings }) }
     }
 
     /// The apps it serves.
@@ -81,7 +82,7 @@ impl Invoker {
     /// # Errors
     /// See [`InvokeError`]. An answer of the app with status 400 or above is `Ok`.
     pub async fn invoke(&self, invocation: Invocation) -> Result<Reply, InvokeError> {
-        let mut scope = scope::Scope::open(self.inner.audit.clone(), &invocation);
+        let mut scope = scope::Scope::open(self.inner.observers.clone(), &invocation);
         let result = self.run(invocation, &mut scope).await;
         scope.close(&result);
         result
@@ -89,8 +90,10 @@ impl Invoker {
 
     async fn run(&self, invocation: Invocation, scope: &mut scope::Scope) -> Result<Reply, InvokeError> {
         let admitted = guard::admit(&self.inner.apps, &self.inner.settings, invocation)?;
+        scope.app(admitted.app());
         let authorized = authorize::authorize(admitted)?;
         let ready = ready::resolve(authorized).await?;
+        scope.operation(ready.operation(), ready.transport());
         scope.credential(ready.credential());
         dispatch::dispatch(ready, scope.request_id(), &self.inner.settings).await
     }

@@ -48,6 +48,7 @@ fn exec(app: &str, error: &ExecError) -> Problem {
             new(404, Code::NotFound, format!("operation {operation:?} not found on integration {app:?}"))
         }
         ExecError::InvalidInput(message) => new(400, Code::InvalidArgument, message),
+        ExecError::Rejected { status, message } => new(*status, Code::PermissionDenied, message),
         ExecError::CredentialRejected => {
             let message = format!("stored credential for integration {app:?} was rejected by upstream; reconnect it");
             new(412, Code::FailedPrecondition, message).coded("reconnect_required")

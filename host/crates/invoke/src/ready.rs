@@ -2,7 +2,7 @@
 
 use crate::authorize::Authorized;
 use crate::{Invocation, InvokeError};
-use gestalt_core::{AppName, CallLink, Credential, CredentialChoice, Executor};
+use gestalt_core::{AppName, CallLink, Credential, CredentialChoice, Executor, Transport};
 use std::sync::Arc;
 
 /// An allowed invocation of an operation that exists, with the credential it will use.
@@ -10,6 +10,7 @@ pub(crate) struct Ready {
     invocation: Invocation,
     app: AppName,
     operation: Arc<str>,
+    transport: Transport,
     chain: Vec<CallLink>,
     executor: Arc<dyn Executor>,
     choice: CredentialChoice,
@@ -28,12 +29,20 @@ pub(crate) struct Parts {
 }
 
 impl Ready {
+    pub(crate) fn operation(&self) -> &Arc<str> {
+        &self.operation
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
+    }
+
     pub(crate) fn credential(&self) -> &CredentialChoice {
         &self.choice
     }
 
     pub(crate) fn into_parts(self) -> Parts {
-        let Self { invocation, app, operation, chain, executor, choice, credential } = self;
+        let Self { invocation, app, operation, chain, executor, choice, credential, .. } = self;
         Parts { invocation, app, operation, chain, executor, choice, credential }
     }
 }
@@ -49,10 +58,10 @@ pub(crate) async fn resolve(authorized: Authorized<'_>) -> Result<Ready, InvokeE
     let failed = |source| InvokeError::Exec { app: app.to_string(), source };
     let executor = slot.executor(invocation.deadline).await.map_err(failed)?;
     let catalog = executor.catalog(None).await.map_err(failed)?;
-    let operation: Arc<str> = match catalog.find(&invocation.operation) {
-        Some(operation) if operation.is_visible() => operation.id.as_str().into(),
+    let (operation, transport): (Arc<str>, _) = match catalog.find(&invocation.operation) {
+        Some(operation) if operation.is_visible() => (operation.id.as_str().into(), operation.transport),
         _ => return Err(InvokeError::UnknownOperation { app: invocation.app, operation: invocation.operation }),
     };
     let choice = CredentialChoice { mode: "none".into(), ..CredentialChoice::default() };
-    Ok(Ready { invocation, app, operation, chain, executor, choice, credential: None })
+    Ok(Ready { invocation, app, operation, transport, chain, executor, choice, credential: None })
 }

@@ -4,6 +4,7 @@
 
 use async_trait::async_trait;
 use gestalt_core::audit::{self, Outcome, Record, Sink};
+use gestalt_core::metrics::{Event, Meter};
 use gestalt_core::service::{AppCall, AppInvoker};
 use gestalt_core::{
     AppName, AppPermission, Call, Catalog, Code, Credential, ExecError, Executor, Operation, Origin, Params, Principal,
@@ -15,20 +16,30 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 #[derive(Default)]
-struct Journal(Mutex<Vec<audit::Invocation>>);
+struct Journal {
+    records: Mutex<Vec<audit::Invocation>>,
+    events: Mutex<Vec<Event>>,
+}
+
+impl Meter for Journal {
+    fn record(&self, event: Event) {
+        self.events.lock().unwrap().push(event);
+    }
+}
 
 impl Sink for Journal {
     fn record(&self, record: Record) {
         if let Record::Invocation(record) = record {
-            self.0.lock().unwrap().push(record);
+            self.records.lock().unwrap().push(record);
         }
     }
 }
 
 impl Journal {
     fn only(&self) -> audit::Invocation {
-        let records = self.0.lock().unwrap();
+        let records = self.records.lock().unwrap();
         assert_eq!(records.len(), 1, "{records:?}");
+        assert_eq!(self.events.lock().unwrap().len(), 1);
         records[0].clone()
     }
 }
@@ -92,7 +103,7 @@ fn fixture(max_depth: usize) -> Fixture {
     let apps = Arc::new(Apps::builder().app(name("a"), AppInfo::default()).app(name("b"), AppInfo::default()).build());
     let (journal, nested, entered) = (Arc::new(Journal::default()), NestedInvoker::new(), Arc::new(Notify::new()));
     let settings = Settings { max_depth, ..Settings::default() };
-    let invoker = Invoker::new(apps.clone(), journal.clone(), settings);
+    let invoker = Invoker::new(apps.clone(), journal.clone(), journal.clone(), settings);
     nested.connect(invoker.clone());
     let app = Arc::new(App { nested, entered: entered.clone() });
     apps.set(&name("a"), AppState::Up(app.clone()));
@@ -143,6 +154,24 @@ async fn each_refusal_has_its_status_and_one_record() {
     }
 }
 
+/// A caller's own words would make a new time series each: only what the deployment knows is counted by name.
+#[tokio::test]
+async fn what_is_counted_bears_names_of_the_deployment() {
+    for (app, operation, expect) in [
+        ("a", "echo", (Some("a"), Some("echo"), 200)),
+        ("a", "fail", (Some("a"), Some("fail"), 502)),
+        ("a", "made-up", (Some("a"), None, 404)),
+        ("made-up", "echo", (None, None, 404)),
+    ] {
+        let f = fixture(5);
+        let _ = f.invoker.invoke(invocation(app, operation, "{}")).await;
+        let events = f.journal.events.lock().unwrap();
+        let [Event::Operation { app, operation, status, transport, .. }] = &events[..] else { panic!("{events:?}") };
+        assert_eq!((app.as_ref().map(AppName::as_str), operation.as_deref(), *status), expect);
+        assert_eq!(transport.is_some(), operation.is_some());
+    }
+}
+
 #[tokio::test]
 async fn a_token_ceiling_denies() {
     let f = fixture(5);
@@ -170,7 +199,7 @@ async fn an_app_that_calls_itself_is_stopped() {
     let f = fixture(5);
     let reply = f.invoker.invoke(invocation("a", "call", r#"{"to":"a"}"#)).await.unwrap();
     assert!(std::str::from_utf8(&reply.body).unwrap().starts_with("FailedPrecondition"), "{:?}", reply.body);
-    let records = f.journal.0.lock().unwrap();
+    let records = f.journal.records.lock().unwrap();
     assert_eq!(records.iter().map(|r| r.depth).collect::<Vec<_>>(), [1, 0]);
     assert_eq!(records[0].caller_app.as_ref().unwrap().as_str(), "a");
 }

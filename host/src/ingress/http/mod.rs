@@ -1,7 +1,7 @@
 //! The HTTP API.
 //!
 //! ```text
-//! GET        /health, /ready                     management listener, or the public one when there is no other
+//! GET        /health, /ready, /metrics           management listener, or the public one when there is no other
 //! GET        /api/v1/apps                        (also /api/v1/integrations)
 //! GET        /api/v1/apps/{name}/operations      (also /api/v1/integrations/{name}/operations)
 //! GET|POST   /api/v1/{app}/{operation}
@@ -9,13 +9,14 @@
 
 mod answer;
 mod apps;
-mod health;
 mod operation;
+mod operator;
 mod request;
 mod server;
 
 pub use server::{Server, ServerError};
 
+use crate::metrics::Metrics;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -32,6 +33,8 @@ use tokio_util::task::TaskTracker;
 pub struct Api {
     /// The request path.
     pub invoker: Invoker,
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
     /// Invocations under way, detached from the connections that asked for them.
     pub running: TaskTracker,
     /// Whether `server.baseUrl` is https, so that browsers may be told to insist on it.
@@ -53,12 +56,12 @@ pub fn public_router(api: Api, operator: bool) -> Router {
         .route("/api/v1/integrations/{name}/operations", get(apps::operations))
         .route("/api/v1/{app}/{operation}", get(operation::get).post(operation::post))
         .layer(DefaultBodyLimit::max(MAX_BODY));
-    finish(if operator { router.merge(health::routes()) } else { router }, api)
+    finish(if operator { router.merge(operator::routes()) } else { router }, api)
 }
 
 /// The routes of a listener for operators only.
 pub fn management_router(api: Api) -> Router {
-    finish(health::routes(), api)
+    finish(operator::routes(), api)
 }
 
 fn finish(router: Router<Arc<Api>>, api: Api) -> Router {
