@@ -1,56 +1,31 @@
 //! Stage 2: the way out.
 
-use gestalt_config::{Action, BlockedPorts as Ports, Egress as Config};
 use gestalt_core::audit;
-use gestalt_egress::{
-    AllowedNetwork, AuditSettings, BlockedPorts, DefaultAction, DnsSettings, Egress, PrivateNetworks, Resolver,
-    SelfListeners, Settings,
-};
+use gestalt_core::egress::Settings;
+use gestalt_core::metrics::{Event, Meter};
+use gestalt_egress::{Egress, Parts, Resolver, SelfListeners};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Builds the daemon's part. `own` are the listeners no app may reach.
 pub(super) fn build(
-    config: &Config,
+    settings: &Settings,
     resolver: Arc<dyn Resolver>,
-    audit: Arc<dyn audit::Sink>,
+    sink: Arc<dyn audit::Sink>,
     own: Vec<SocketAddr>,
 ) -> anyhow::Result<Egress> {
     let listeners = Arc::new(SelfListeners::default());
     for address in own {
         listeners.add(address);
     }
-    Ok(Egress::build(settings(config), resolver, audit, listeners)?)
+    let parts = Parts { resolver, sink, meter: Arc::new(Unmetered), listeners, clock: Arc::new(Instant::now) };
+    Ok(Egress::build(settings.clone(), parts)?)
 }
 
-fn settings(config: &Config) -> Settings {
-    Settings {
-        default_action: match config.default_action {
-            Action::Allow => DefaultAction::Allow,
-            Action::Deny => DefaultAction::Deny,
-        },
-        private_networks: match config.private_networks {
-            Action::Allow => PrivateNetworks::Allow,
-            Action::Deny => PrivateNetworks::Deny,
-        },
-        allowed_networks: config
-            .allowed_networks
-            .iter()
-            .map(|entry| AllowedNetwork { net: entry.network, port: entry.port })
-            .collect(),
-        blocked_ports: match &config.blocked_ports {
-            Ports::Fetch => BlockedPorts::Fetch,
-            Ports::None => BlockedPorts::None,
-            Ports::List(ports) => BlockedPorts::List(ports.clone()),
-        },
-        nat64: false,
-        ca_file: config.ca_file.clone(),
-        dns: DnsSettings {
-            timeout: config.dns.timeout,
-            max_addresses: config.dns.max_addresses,
-            max_queries_per_minute: config.dns.max_queries_per_minute,
-            hosts: config.dns.hosts.iter().map(|(host, ips)| (host.to_string(), ips.clone())).collect(),
-        },
-        audit: AuditSettings { max_records_per_minute: config.audit.max_records_per_minute },
-    }
+/// Counts nothing.
+struct Unmetered;
+
+impl Meter for Unmetered {
+    fn record(&self, _: Event) {}
 }

@@ -6,7 +6,6 @@ use super::package::{self, Code};
 use anyhow::{Context, anyhow, bail};
 use gestalt_config::{App, Manifest, Runtime, WasmRuntime};
 use gestalt_core::egress::Outbound;
-use gestalt_core::host::HostPattern;
 use gestalt_core::limits::EgressLimits;
 use gestalt_core::{Catalog, Executor, Parameter};
 use gestalt_declarative::{RestExecutor, RestLimits, RestOperation, RestSurface};
@@ -91,8 +90,7 @@ async fn native(
 
 /// A way out under the app's own policy.
 fn outbound(stage: &Stage, app: &App, limits: EgressLimits) -> Arc<dyn Outbound> {
-    let allowed: Vec<HostPattern> = app.allowed_hosts.iter().map(|host| host.pattern.clone()).collect();
-    stage.egress.client(app.name.clone(), allowed, limits)
+    stage.egress.client(app.name.clone(), app.egress.clone(), limits)
 }
 
 fn declared(

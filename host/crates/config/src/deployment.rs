@@ -2,15 +2,13 @@
 
 use crate::config_schema::Origin;
 use crate::problem::{Location, Problems};
-use gestalt_core::host::{Host, HostPattern};
+use gestalt_core::egress::{Rules, Settings};
 use gestalt_core::limits::{Limits, RuntimeLimits};
 use gestalt_core::{AppName, Secret};
-use ipnet::IpNet;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The name of the built-in wasm runtime, which is there also when no entry configures it.
 pub const WASM: &str = "wasm";
@@ -42,8 +40,8 @@ pub struct Server {
     pub encryption_key: Secret<String>,
     /// Where the daemon keeps what it prepares. Default: the directory of the leftmost file.
     pub artifacts_dir: PathBuf,
-    /// What apps may reach.
-    pub egress: Egress,
+    /// What apps may reach, as far as all share it.
+    pub egress: Settings,
     /// The runtime of an app that asks for one without naming it; a key of [`Deployment::runtimes`].
     pub default_runtime: Option<String>,
 }
@@ -55,74 +53,6 @@ pub struct Management {
     pub address: SocketAddr,
     /// How browsers reach it: an absolute http(s) URL without final slash.
     pub base_url: Option<String>,
-}
-
-/// What apps may reach (seed 004, `server.egress`, and `server.egress` keys of our own).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Egress {
-    /// For an app with an empty allow-list. Default allow.
-    pub default_action: Action,
-    /// Whether private addresses (10/8, fc00::/7, …) may be reached by name. Default deny.
-    pub private_networks: Action,
-    /// Networks that may be reached although they are private or special.
-    pub allowed_networks: Vec<AllowedNetwork>,
-    /// Ports no app may reach.
-    pub blocked_ports: BlockedPorts,
-    /// PEM file of certificate authorities trusted besides the platform's.
-    pub ca_file: Option<PathBuf>,
-    /// Name resolution.
-    pub dns: Dns,
-    /// Records of what was allowed and denied.
-    pub audit: EgressAudit,
-}
-
-/// Yes or no.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Yes.
-    Allow,
-    /// No.
-    Deny,
-}
-
-/// A network lifted from the private and special classes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AllowedNetwork {
-    /// Its addresses.
-    pub network: IpNet,
-    /// This port only.
-    pub port: Option<u16>,
-}
-
-/// Ports no app may reach.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BlockedPorts {
-    /// The bad ports of the Fetch standard.
-    Fetch,
-    /// None.
-    None,
-    /// These.
-    List(Vec<u16>),
-}
-
-/// Name resolution for apps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dns {
-    /// For one name. Default 5 s.
-    pub timeout: Duration,
-    /// In one answer; an answer with more is refused. Default 16.
-    pub max_addresses: usize,
-    /// For one app. Default 600.
-    pub max_queries_per_minute: u32,
-    /// Names that are not asked for: their addresses.
-    pub hosts: BTreeMap<Host, Vec<IpAddr>>,
-}
-
-/// Records of what was allowed and denied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EgressAudit {
-    /// For one app and host; more are counted and written as one. Default 60.
-    pub max_records_per_minute: u32,
 }
 
 /// Where an app may run (seed 004, `runtime.providers.<name>`).
@@ -173,22 +103,11 @@ pub struct App {
     pub config: Option<serde_json::Value>,
     /// Environment variables of the app.
     pub env: BTreeMap<String, String>,
-    /// The whole network the app has; when empty, the server's default action decides.
-    pub allowed_hosts: Vec<AllowedHost>,
+    /// The whole network the app has.
+    pub egress: Rules,
     /// The runtime it asked for. `None` is no `runtime` key: a component runs in [`Deployment::component_runtime`],
     /// anything else on this machine.
     pub placement: Option<Placement>,
-}
-
-/// One entry of `egress.allowedHosts`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AllowedHost {
-    /// What it allows.
-    pub pattern: HostPattern,
-    /// As it was written.
-    pub text: String,
-    /// Where it was written.
-    pub at: Location,
 }
 
 /// Where an app asked to run (seed 004, `apps.<name>.runtime`).

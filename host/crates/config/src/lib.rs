@@ -33,10 +33,7 @@ mod vocabulary;
 mod yaml;
 
 pub use catalog::read_catalog;
-pub use deployment::{
-    Action, AllowedHost, AllowedNetwork, App, BlockedPorts, Deployment, Dns, Egress, EgressAudit, Management,
-    Placement, Runtime, Server, WASM, WasmRuntime,
-};
+pub use deployment::{App, Deployment, Management, Placement, Runtime, Server, WASM, WasmRuntime};
 pub use env::{Env, Mode, ProcessEnv};
 pub use files::choose_files;
 pub use load::load;

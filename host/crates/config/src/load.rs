@@ -24,7 +24,13 @@ use std::sync::{Arc, LazyLock};
 const API_VERSION: &str = "gestaltd.config/v6";
 
 /// Where secrets stand in a config: nothing under these is ever shown.
-const SECRETS: [&str; 3] = ["server.encryptionKey", "apps.*.config", "apps.*.env"];
+const SECRETS: [&str; 5] = [
+    "server.encryptionKey",
+    "server.egress.proxyUrl",
+    "apps.*.config",
+    "apps.*.env",
+    "apps.*.egress.credentials.*.value",
+];
 
 static CONFIG: LazyShape = LazyLock::new(Shape::of::<RawConfig>);
 static WASM: LazyShape = LazyLock::new(Shape::of::<RawWasm>);

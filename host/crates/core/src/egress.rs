@@ -1,4 +1,7 @@
-//! How an app's outgoing HTTP leaves the daemon. The policy and the sockets are `gestalt-egress`'s.
+//! How an app's outgoing HTTP leaves the daemon: [`Outbound`], and what it can answer.
+//!
+//! What the operator says about it is [`Settings`] for all apps and [`Rules`] for one, as `gestalt-config` reads them.
+//! The policy that comes of it, and the sockets, are `gestalt-egress`'s.
 
 use crate::limits::ByteSize;
 use async_trait::async_trait;
@@ -6,6 +9,15 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use std::sync::Arc;
 use std::time::Duration;
+
+mod rules;
+mod settings;
+
+pub use rules::{Entry, HeldCredential, Rules};
+pub use settings::{
+    Action, AllowedNetwork, AuditAllowed, AuditSettings, BlockedPorts, DnsSettings, ForwardedHeaders, Mode,
+    NetworkError, Proxy, Settings, parse_port,
+};
 
 /// A streamed body in either direction.
 pub type Body = UnsyncBoxBody<Bytes, EgressError>;

@@ -6,8 +6,7 @@
 use crate::listeners::SelfListeners;
 use crate::policy::Grant;
 use crate::refusal::Refusal;
-use crate::settings::{AllowedNetwork, PrivateNetworks};
-use gestalt_core::egress::{DenyReason, EgressError};
+use gestalt_core::egress::{Action, AllowedNetwork, DenyReason, EgressError};
 use gestalt_core::host::Host;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::BitOr;
@@ -97,7 +96,7 @@ fn v6(ip: Ipv6Addr, nat64: bool) -> Classes {
 /// Judges the addresses a host resolved to. One for the daemon; what an app may lift comes with its [`Grant`].
 #[derive(Debug)]
 pub struct Guard {
-    private: PrivateNetworks,
+    private: Action,
     networks: Vec<AllowedNetwork>,
     nat64: bool,
     listeners: Arc<SelfListeners>,
@@ -105,12 +104,7 @@ pub struct Guard {
 
 impl Guard {
     /// A guard for these settings.
-    pub fn new(
-        private: PrivateNetworks,
-        networks: Vec<AllowedNetwork>,
-        nat64: bool,
-        listeners: Arc<SelfListeners>,
-    ) -> Self {
+    pub fn new(private: Action, networks: Vec<AllowedNetwork>, nat64: bool, listeners: Arc<SelfListeners>) -> Self {
         Self { private, networks, nat64, listeners }
     }
 
@@ -137,7 +131,7 @@ impl Guard {
             Grant::Open => !classes.has(Classes::LINK),
             // Only an exact entry can match an address, and only an entry for localhost matches a name of that family.
             Grant::Exact | Grant::Below if matches!(host, Host::Ip(_)) || host.is_localhost() => true,
-            Grant::Exact | Grant::Below => classes == Classes::PRIVATE && self.private == PrivateNetworks::Allow,
+            Grant::Exact | Grant::Below => classes == Classes::PRIVATE && self.private == Action::Allow,
         };
         if allowed { Ok(()) } else { Err(prohibited().with_remedy(network_line(ip, port))) }
     }

@@ -7,7 +7,7 @@ use crate::daemon::Shared;
 use crate::exchange::{Exchange, Io, Patience};
 use crate::headers;
 use crate::ledger::Ledger;
-use crate::policy::{Grant, Policy};
+use crate::policy::{Grant, Policy, blocks};
 use crate::rate::Rate;
 use crate::refusal::Refusal;
 use crate::resolve::Lane;
@@ -15,8 +15,8 @@ use crate::tls;
 use crate::uri::Target;
 use async_trait::async_trait;
 use gestalt_core::AppName;
-use gestalt_core::egress::{Body, DenyReason, EgressError, Outbound, SendOptions};
-use gestalt_core::host::{Host, HostPattern};
+use gestalt_core::egress::{Body, DenyReason, EgressError, Outbound, Rules, SendOptions};
+use gestalt_core::host::Host;
 use gestalt_core::limits::EgressLimits;
 use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
@@ -50,14 +50,14 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(
         app: AppName,
-        allowed: Vec<HostPattern>,
+        rules: Rules,
         limits: EgressLimits,
         shared: Arc<Shared>,
         ledger: Arc<Ledger>,
     ) -> Self {
         let now = (shared.clock)();
         Self {
-            policy: Policy::new(allowed, shared.default_action),
+            policy: Policy::new(rules.allowed.into_iter().map(|entry| entry.pattern), shared.default_action),
             tls: tls::for_app(&shared.tls),
             permits: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
             waiting: AtomicUsize::new(0),
@@ -81,7 +81,7 @@ impl Client {
                 bare(&target.host)
             ))
         })?;
-        if self.shared.blocked_ports.blocks(target.port) {
+        if blocks(&self.shared.blocked_ports, target.port) {
             return Err(Refusal::from(EgressError::Denied(DenyReason::PortBlocked))
                 .with_remedy(format!("server.egress.blockedPorts: none, or a list without {}", target.port)));
         }

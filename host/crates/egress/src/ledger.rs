@@ -3,6 +3,7 @@
 use gestalt_core::AppName;
 use gestalt_core::audit::{self, Record, Sink};
 use gestalt_core::egress::DenyReason;
+use gestalt_core::metrics::{Event, Meter};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 pub(crate) struct Ledger {
     app: AppName,
     sink: Arc<dyn Sink>,
+    meter: Arc<dyn Meter>,
     clock: Clock,
     per_minute: usize,
     state: Mutex<State>,
@@ -41,9 +43,9 @@ struct Entry {
 }
 
 impl Ledger {
-    pub(crate) fn new(app: AppName, sink: Arc<dyn Sink>, clock: Clock, per_minute: u32) -> Self {
+    pub(crate) fn new(app: AppName, sink: Arc<dyn Sink>, meter: Arc<dyn Meter>, clock: Clock, per_minute: u32) -> Self {
         let state = State { opened: clock(), written: 0, shared: HashMap::new(), timer: false };
-        Self { app, sink, clock, per_minute: per_minute.max(1) as usize, state: Mutex::new(state) }
+        Self { app, sink, meter, clock, per_minute: per_minute.max(1) as usize, state: Mutex::new(state) }
     }
 
     pub(crate) fn app(&self) -> &AppName {
@@ -52,6 +54,7 @@ impl Ledger {
 
     /// Takes note of one attempt.
     pub(crate) fn note(self: &Arc<Self>, record: audit::Egress, remedy: Option<String>) {
+        self.meter.record(Event::Egress { app: self.app.clone(), denied: record.denied, observed: false });
         let mut state = self.lock();
         let mut due = state.close_if_over((self.clock)());
         if state.written < self.per_minute {

@@ -40,19 +40,15 @@ mod policy;
 mod rate;
 mod refusal;
 mod resolve;
-mod settings;
 mod tls;
 mod uri;
 
 pub use address::{Classes, Guard};
-pub use daemon::Egress;
+pub use daemon::{Egress, Parts};
 pub use ledger::Clock;
 pub use listeners::SelfListeners;
 pub use policy::{Grant, Policy};
 pub use resolve::{Resolver, SystemResolver};
-pub use settings::{
-    AllowedNetwork, AuditSettings, BlockedPorts, DefaultAction, DnsSettings, PrivateNetworks, Settings,
-};
 pub use uri::Target;
 
 use std::path::PathBuf;
@@ -68,9 +64,6 @@ pub enum BuildError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A key of `server.egress.dns.hosts` is no host name, or has no address.
-    #[error("server.egress.dns.hosts: `{0}` must be a host name with at least one address")]
-    DnsHost(String),
     /// The TLS provider lacks what is asked of it.
     #[error("TLS cannot be set up: {0}")]
     Tls(rustls::Error),

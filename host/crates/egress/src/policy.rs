@@ -1,7 +1,6 @@
 //! Which hosts an app may name, and which ports anybody may.
 
-use crate::settings::{BlockedPorts, DefaultAction};
-use gestalt_core::egress::DenyReason;
+use gestalt_core::egress::{Action, BlockedPorts, DenyReason};
 use gestalt_core::host::{Host, HostPattern};
 use std::collections::HashSet;
 
@@ -13,7 +12,7 @@ use std::collections::HashSet;
 pub struct Policy {
     exact: HashSet<Host>,
     below: Vec<Box<str>>,
-    default: DefaultAction,
+    default: Action,
 }
 
 /// Proof that a policy was asked about a host, and which kind of rule let it pass.
@@ -29,7 +28,7 @@ pub enum Grant {
 
 impl Policy {
     /// A policy from an app's list and the server's default, which counts only if the list is empty.
-    pub fn new(allowed: impl IntoIterator<Item = HostPattern>, default: DefaultAction) -> Self {
+    pub fn new(allowed: impl IntoIterator<Item = HostPattern>, default: Action) -> Self {
         let mut policy = Self { exact: HashSet::new(), below: Vec::new(), default };
         for pattern in allowed {
             match pattern {
@@ -47,8 +46,8 @@ impl Policy {
     pub fn check(&self, host: &Host) -> Result<Grant, DenyReason> {
         if self.exact.is_empty() && self.below.is_empty() {
             return match self.default {
-                DefaultAction::Allow => Ok(Grant::Open),
-                DefaultAction::Deny => Err(DenyReason::DefaultDeny),
+                Action::Allow => Ok(Grant::Open),
+                Action::Deny => Err(DenyReason::DefaultDeny),
             };
         }
         if self.exact.contains(host) {
@@ -76,14 +75,12 @@ const FETCH: &[u16] = &[
     6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080, 11211,
 ];
 
-impl BlockedPorts {
-    /// Whether requests to `port` are refused.
-    pub fn blocks(&self, port: u16) -> bool {
-        match self {
-            Self::Fetch => FETCH.binary_search(&port).is_ok(),
-            Self::None => false,
-            Self::List(ports) => ports.contains(&port),
-        }
+/// Whether requests to `port` are refused.
+pub(crate) fn blocks(ports: &BlockedPorts, port: u16) -> bool {
+    match ports {
+        BlockedPorts::Fetch => FETCH.binary_search(&port).is_ok(),
+        BlockedPorts::None => false,
+        BlockedPorts::List(ports) => ports.contains(&port),
     }
 }
 
@@ -97,9 +94,9 @@ mod tests {
         for (port, expect) in
             [(22, true), (25, true), (53, true), (10080, true), (80, false), (443, false), (8443, false)]
         {
-            assert_eq!(BlockedPorts::Fetch.blocks(port), expect, "{port}");
+            assert_eq!(blocks(&BlockedPorts::Fetch, port), expect, "{port}");
         }
-        assert!(!BlockedPorts::None.blocks(25) && BlockedPorts::List(vec![8080]).blocks(8080));
-        assert!(!BlockedPorts::List(vec![8080]).blocks(25));
+        assert!(!blocks(&BlockedPorts::None, 25) && blocks(&BlockedPorts::List(vec![8080]), 8080));
+        assert!(!blocks(&BlockedPorts::List(vec![8080]), 25));
     }
 }

@@ -2,11 +2,9 @@
 
 use crate::rate::Rate;
 use crate::refusal::Refusal;
-use crate::settings::DnsSettings;
 use async_trait::async_trait;
-use gestalt_core::egress::EgressError;
+use gestalt_core::egress::{DnsSettings, EgressError};
 use gestalt_core::host::Host;
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,7 +71,6 @@ impl Resolver for SystemResolver {
 pub(crate) struct Lookup {
     resolver: Arc<dyn Resolver>,
     settings: DnsSettings,
-    hosts: HashMap<Box<str>, Vec<IpAddr>>,
 }
 
 /// One app's share of name resolution.
@@ -84,16 +81,9 @@ pub(crate) struct Lane {
 }
 
 impl Lookup {
-    /// A lookup over `resolver`; or the key of `dns.hosts` that is no name.
-    pub(crate) fn new(resolver: Arc<dyn Resolver>, settings: DnsSettings) -> Result<Self, String> {
-        let mut hosts = HashMap::new();
-        for (key, addresses) in &settings.hosts {
-            match Host::parse(key) {
-                Ok(Host::Name(name)) if !addresses.is_empty() => hosts.insert(name, addresses.clone()),
-                _ => return Err(key.clone()),
-            };
-        }
-        Ok(Self { resolver, settings, hosts })
+    /// A lookup over `resolver`.
+    pub(crate) fn new(resolver: Arc<dyn Resolver>, settings: DnsSettings) -> Self {
+        Self { resolver, settings }
     }
 
     pub(crate) fn lane(&self, now: Instant) -> Lane {
@@ -117,7 +107,7 @@ impl Lookup {
             }
             Host::Name(name) => name,
         };
-        if let Some(addresses) = self.hosts.get(name) {
+        if let Some(addresses) = self.settings.hosts.get(host).filter(|addresses| !addresses.is_empty()) {
             return Ok(addresses.clone());
         }
         if !lane.queries.lock().unwrap_or_else(PoisonError::into_inner).admit(now) {

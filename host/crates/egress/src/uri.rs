@@ -1,8 +1,7 @@
 //! From a request's method and URI to the one destination they name, or to a refusal.
 
 use crate::refusal::Refusal;
-use crate::settings::parse_port;
-use gestalt_core::egress::{DenyReason, EgressError};
+use gestalt_core::egress::{DenyReason, EgressError, parse_port};
 use gestalt_core::host::Host;
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderValue, Method};

@@ -1,13 +1,14 @@
 //! `apps.<name>`.
 
-use super::Report;
-use crate::deployment::{AllowedHost, App, Placement, Runtime};
+use super::{Report, app_egress};
+use crate::deployment::{App, Placement, Runtime};
+use crate::env::Mode;
 use crate::manifest;
 use crate::path::KeyPath;
 use crate::raw::config::{RawApp, RawPlacement, RawSource};
 use crate::shape::{did_you_mean, list, nearest};
 use gestalt_core::AppName;
-use gestalt_core::host::{HostPattern, PatternError};
+use gestalt_core::egress::Settings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -17,13 +18,20 @@ pub(crate) struct Runtimes<'a> {
     pub(crate) default: Option<&'a str>,
 }
 
+/// The rest of the deployment, as far as an app's entry depends on it.
+pub(crate) struct Around<'a> {
+    pub(crate) runtimes: Runtimes<'a>,
+    pub(crate) egress: &'a Settings,
+    pub(crate) mode: Mode,
+}
+
 /// `None` when the entry is beyond use; what is wrong has been reported.
 pub(crate) fn app(
     report: &mut Report<'_>,
     at: &KeyPath,
     key: &str,
     raw: Option<RawApp>,
-    runtimes: &Runtimes<'_>,
+    around: &Around<'_>,
 ) -> Option<App> {
     let name = AppName::parse(key).map_err(|why| report.problem(at, format!("the app's name {why}"))).ok();
     let Some(raw) = raw else {
@@ -35,13 +43,12 @@ pub(crate) fn app(
     for name in env.keys().filter(|name| name.is_empty() || name.contains(['=', '\0'])) {
         report.problem(&at.key("env").key(name), "is not the name of an environment variable");
     }
-    let allowed = raw.egress.and_then(|e| e.allowed_hosts).unwrap_or_default();
-    let placement = raw.runtime.and_then(|raw| placement(report, &at.key("runtime"), raw, runtimes));
+    let placement = raw.runtime.and_then(|raw| placement(report, &at.key("runtime"), raw, &around.runtimes));
     let icon_file = raw.icon_file.filter(|f| !f.trim().is_empty()).map(PathBuf::from);
     if icon_file.as_ref().is_some_and(|file| !file.is_file()) {
         report.problem(&at.key("iconFile"), "there is no such file");
     }
-    let allowed_hosts = hosts(report, &at.dotted("egress.allowedHosts"), allowed);
+    let egress = app_egress::rules(report, &at.key("egress"), raw.egress.unwrap_or_default(), &env, around);
     Some(App {
         name: name?,
         at: report.locate(at),
@@ -52,7 +59,7 @@ pub(crate) fn app(
         icon_file,
         config: raw.config.map(serde_json::Value::Object),
         env: env.into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect(),
-        allowed_hosts,
+        egress,
         placement,
     })
 }
@@ -111,57 +118,6 @@ pub(crate) fn kind_of_source(text: &str) -> Source {
         _ if Path::new(text).file_name().is_some_and(|name| name == "provider-release.yaml") => Source::Release,
         _ => Source::Manifest,
     }
-}
-
-/// Suffixes under which anybody can have a name: a wildcard over one is a wildcard over strangers.
-const SHARED: [&str; 12] = [
-    ".amazonaws.com",
-    ".azurewebsites.net",
-    ".cloudfront.net",
-    ".github.io",
-    ".herokuapp.com",
-    ".netlify.app",
-    ".ngrok.io",
-    ".nip.io",
-    ".pages.dev",
-    ".sslip.io",
-    ".vercel.app",
-    ".workers.dev",
-];
-
-fn hosts(report: &mut Report<'_>, at: &KeyPath, raw: Vec<String>) -> Vec<AllowedHost> {
-    let mut hosts = Vec::with_capacity(raw.len());
-    for (i, text) in raw.into_iter().enumerate() {
-        let at = at.index(i);
-        let pattern = match HostPattern::parse(&text) {
-            Ok(pattern) => pattern,
-            Err(why) => {
-                report.hinted(&at, why.to_string(), host_hint(&text, why));
-                continue;
-            }
-        };
-        if let HostPattern::Below(suffix) = &pattern
-            && (suffix.matches('.').count() == 1 || SHARED.contains(&&**suffix))
-        {
-            let hint = "name the hosts, or a suffix that is yours".to_owned();
-            report.warning(&at, "EGRESS_BROAD_WILDCARD: allows names that belong to anybody", Some(hint));
-        }
-        let location = report.locate(&at);
-        hosts.push(AllowedHost { pattern, text, at: location });
-    }
-    hosts
-}
-
-/// The host in what was written, when that is a URL or carries a port, a path or space.
-fn host_hint(text: &str, why: PatternError) -> Option<String> {
-    if matches!(why, PatternError::Wildcard | PatternError::WildcardAddress) {
-        return Some("write a host name, an address, or `*.` and a name: `*.example.com`".to_owned());
-    }
-    let bare = text.trim().rsplit_once("://").map_or(text.trim(), |(_, rest)| rest);
-    let bare = bare.rsplit_once('@').map_or(bare, |(_, rest)| rest);
-    let bare = bare.split(['/', ':', '?', '#']).next().unwrap_or_default();
-    (bare != text && HostPattern::parse(bare).is_ok())
-        .then(|| format!("write only the host: `{bare}`; any port is meant"))
 }
 
 fn placement(report: &mut Report<'_>, at: &KeyPath, raw: RawPlacement, runtimes: &Runtimes<'_>) -> Option<Placement> {

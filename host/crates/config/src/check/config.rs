@@ -1,6 +1,6 @@
 //! The whole of `gestaltd.config/v6`.
 
-use super::app::{self, Runtimes, trimmed};
+use super::app::{self, Around, Runtimes, trimmed};
 use super::{Report, egress, wasm};
 use crate::deployment::{App, Management, Runtime, Server, WASM};
 use crate::env::Mode;
@@ -33,7 +33,8 @@ pub(crate) fn deployment(
     let default_runtime = named.or(marked);
     let server = server(report, &top.key("server"), server_raw, default_runtime, mode, home);
     let known = Runtimes { all: &runtimes, default: server.default_runtime.as_deref() };
-    let apps = apps(report, &top.key("apps"), raw.apps.unwrap_or_default(), &known);
+    let around = Around { runtimes: known, egress: &server.egress, mode };
+    let apps = apps(report, &top.key("apps"), raw.apps.unwrap_or_default(), &around);
     (server, runtimes, apps)
 }
 
@@ -41,9 +42,9 @@ fn apps(
     report: &mut Report<'_>,
     at: &KeyPath,
     raw: BTreeMap<String, Option<crate::raw::config::RawApp>>,
-    runtimes: &Runtimes<'_>,
+    around: &Around<'_>,
 ) -> BTreeMap<AppName, App> {
-    let checked = raw.into_iter().filter_map(|(key, raw)| app::app(report, &at.key(&key), &key, raw, runtimes));
+    let checked = raw.into_iter().filter_map(|(key, raw)| app::app(report, &at.key(&key), &key, raw, around));
     checked.map(|app| (app.name.clone(), app)).collect()
 }
 

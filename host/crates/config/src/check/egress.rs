@@ -1,38 +1,64 @@
 //! `server.egress`.
 
-use super::Report;
-use super::values::parse_network;
-use crate::deployment::{Action, AllowedNetwork, BlockedPorts, Dns, Egress, EgressAudit};
+use super::{Report, app_egress};
 use crate::path::KeyPath;
 use crate::raw::OneOrMany;
-use crate::raw::config::{RawAction, RawBlockedPorts, RawBlockedPortsName, RawDns, RawServerEgress};
+use crate::raw::config::{
+    RawAction, RawAuditAllowed, RawBlockedPorts, RawBlockedPortsName, RawDns, RawEgressAudit, RawForwardedHeaders,
+    RawServerEgress,
+};
+use gestalt_core::egress::{
+    Action, AllowedNetwork, AuditAllowed, AuditSettings, BlockedPorts, DnsSettings, ForwardedHeaders, Proxy, Settings,
+};
 use gestalt_core::host::Host;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-pub(crate) fn server(report: &mut Report<'_>, at: &KeyPath, raw: RawServerEgress) -> Egress {
+pub(crate) fn server(report: &mut Report<'_>, at: &KeyPath, raw: RawServerEgress) -> Settings {
     let action = |raw: Option<RawAction>, default| match raw {
         None => default,
         Some(RawAction::Allow) => Action::Allow,
         Some(RawAction::Deny) => Action::Deny,
     };
-    let audit = raw.audit.unwrap_or_default();
-    let per_minute = at.dotted("audit.maxRecordsPerMinute");
-    Egress {
-        default_action: action(raw.default_action, Action::Allow),
-        private_networks: action(raw.private_networks, Action::Deny),
+    let default = Settings::default();
+    Settings {
+        default_action: action(raw.default_action, default.default_action),
+        private_networks: action(raw.private_networks, default.private_networks),
+        mode: raw.mode.map_or(default.mode, app_egress::mode),
+        require_tls: raw.require_tls.unwrap_or(default.require_tls),
         allowed_networks: networks(report, &at.key("allowedNetworks"), raw.allowed_networks.unwrap_or_default()),
         blocked_ports: ports(report, &at.key("blockedPorts"), raw.blocked_ports),
+        nat64: raw.nat64.unwrap_or(default.nat64),
+        forwarded_headers: match raw.forwarded_headers {
+            None | Some(RawForwardedHeaders::Strip) => ForwardedHeaders::Strip,
+            Some(RawForwardedHeaders::Pass) => ForwardedHeaders::Pass,
+        },
+        proxy: raw
+            .proxy_url
+            .as_deref()
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .and_then(|text| Proxy::parse(text).map_err(|why| report.problem(&at.key("proxyUrl"), why)).ok()),
         ca_file: raw.ca_file.map(PathBuf::from).inspect(|file| {
             if !file.is_file() {
                 report.problem(&at.key("caFile"), "there is no such file");
             }
         }),
         dns: dns(report, &at.key("dns"), raw.dns.unwrap_or_default()),
-        audit: EgressAudit {
-            max_records_per_minute: report.count(&per_minute, audit.max_records_per_minute, 1..=1_000_000, 60),
+        audit: audit(report, &at.key("audit"), raw.audit.unwrap_or_default()),
+    }
+}
+
+fn audit(report: &mut Report<'_>, at: &KeyPath, raw: RawEgressAudit) -> AuditSettings {
+    let default = AuditSettings::default();
+    let (at, records) = (at.key("maxRecordsPerMinute"), raw.max_records_per_minute);
+    AuditSettings {
+        max_records_per_minute: report.count(&at, records, 1..=1_000_000, default.max_records_per_minute),
+        allowed: match raw.allowed {
+            None | Some(RawAuditAllowed::Sampled) => AuditAllowed::Sampled,
+            Some(RawAuditAllowed::All) => AuditAllowed::All,
+            Some(RawAuditAllowed::None) => AuditAllowed::None,
         },
     }
 }
@@ -40,9 +66,9 @@ pub(crate) fn server(report: &mut Report<'_>, at: &KeyPath, raw: RawServerEgress
 fn networks(report: &mut Report<'_>, at: &KeyPath, raw: Vec<String>) -> Vec<AllowedNetwork> {
     let mut networks = Vec::new();
     for (i, text) in raw.iter().enumerate() {
-        match parse_network(text) {
-            Ok((network, port)) => networks.push(AllowedNetwork { network, port }),
-            Err(why) => report.problem(&at.index(i), why),
+        match AllowedNetwork::parse(text) {
+            Ok(network) => networks.push(network),
+            Err(why) => report.problem(&at.index(i), why.to_string()),
         }
     }
     networks
@@ -59,7 +85,8 @@ fn ports(report: &mut Report<'_>, at: &KeyPath, raw: Option<RawBlockedPorts>) ->
     }
 }
 
-fn dns(report: &mut Report<'_>, at: &KeyPath, raw: RawDns) -> Dns {
+fn dns(report: &mut Report<'_>, at: &KeyPath, raw: RawDns) -> DnsSettings {
+    let default = DnsSettings::default();
     let mut hosts = BTreeMap::new();
     for (name, addresses) in raw.hosts.unwrap_or_default() {
         let at = at.key("hosts").key(&name);
@@ -86,14 +113,14 @@ fn dns(report: &mut Report<'_>, at: &KeyPath, raw: RawDns) -> Dns {
             Err(why) => report.problem(&at, format!("the key {why}")),
         }
     }
-    Dns {
-        timeout: report.duration(&at.key("timeout"), raw.timeout.as_deref(), Duration::from_secs(5)),
-        max_addresses: report.count(&at.key("maxAddresses"), raw.max_addresses, 1..=256, 16),
+    DnsSettings {
+        timeout: report.duration(&at.key("timeout"), raw.timeout.as_deref(), default.timeout),
+        max_addresses: report.count(&at.key("maxAddresses"), raw.max_addresses, 1..=256, default.max_addresses),
         max_queries_per_minute: report.count(
             &at.key("maxQueriesPerMinute"),
             raw.max_queries_per_minute,
             1..=1_000_000,
-            600,
+            default.max_queries_per_minute,
         ),
         hosts,
     }

@@ -3,6 +3,7 @@
 //! A check never stops at the first problem: it reports, puts something harmless in the place, and goes on.
 
 pub(crate) mod app;
+pub(crate) mod app_egress;
 pub(crate) mod config;
 pub(crate) mod egress;
 pub(crate) mod manifest;

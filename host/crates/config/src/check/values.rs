@@ -3,8 +3,6 @@
 use super::Report;
 use crate::path::KeyPath;
 use gestalt_core::limits::ByteSize;
-use ipnet::IpNet;
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use url::Url;
@@ -105,36 +103,6 @@ impl Report<'_> {
     }
 }
 
-/// `10.0.0.0/8`, `10.1.2.3`, `fd00::/8`; with a port `10.1.2.3:8080`, `10.0.0.0/8:8080`, `[fd00::/8]:443`.
-///
-/// # Errors
-/// What is wrong, in words that can follow the entry.
-pub(crate) fn parse_network(text: &str) -> Result<(IpNet, Option<u16>), String> {
-    let (network, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (inside, after) = rest.split_once(']').ok_or("has no closing `]`")?;
-            (inside, (!after.is_empty()).then(|| after.strip_prefix(':').unwrap_or("")))
-        }
-        None if text.matches(':').count() == 1 => text.split_once(':').map_or((text, None), |(n, p)| (n, Some(p))),
-        None => (text, None),
-    };
-    let port = match port {
-        None => None,
-        Some(port) => match port.parse::<u16>() {
-            Ok(number) if number > 0 && port.bytes().all(|b| b.is_ascii_digit()) => Some(number),
-            _ => return Err("has a port that is not between 1 and 65535".to_owned()),
-        },
-    };
-    if let Ok(address) = network.parse::<IpAddr>() {
-        return Ok((IpNet::from(address), port));
-    }
-    let net: IpNet = network.parse().map_err(|_| "is not a network such as `10.0.0.0/8`, with or without port")?;
-    if net.trunc() != net {
-        return Err(format!("has bits set beyond its prefix: `{}` is the network", net.trunc()));
-    }
-    Ok((net, port))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,28 +135,6 @@ mod tests {
             ("200000d", None),
         ] {
             assert_eq!(parse_duration(text), expect, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn networks() {
-        let read = |text| parse_network(text).map(|(n, p)| (n.to_string(), p));
-        for (text, network, port) in [
-            ("10.0.0.0/8", "10.0.0.0/8", None),
-            ("10.1.2.3", "10.1.2.3/32", None),
-            ("10.1.2.3:8080", "10.1.2.3/32", Some(8080)),
-            ("10.0.0.0/8:443", "10.0.0.0/8", Some(443)),
-            ("fd00::/8", "fd00::/8", None),
-            ("[fd00::/8]:443", "fd00::/8", Some(443)),
-            ("[::1]:443", "::1/128", Some(443)),
-            ("[::1]", "::1/128", None),
-        ] {
-            assert_eq!(read(text), Ok((network.to_owned(), port)), "{text}");
-        }
-        for text in
-            ["", "ten", "10.0.0.0/33", "10.0.0.1/8", "10.1.2.3:0", "10.1.2.3:+1", "10.1.2.3:99999", "[::1", "[::1]x"]
-        {
-            assert!(read(text).is_err(), "{text}");
         }
     }
 }

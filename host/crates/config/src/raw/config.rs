@@ -71,6 +71,16 @@ pub(crate) struct RawServerEgress {
     pub(crate) default_action: Option<RawAction>,
     /// Addresses of private networks.
     pub(crate) private_networks: Option<RawAction>,
+    /// Whether what an app's policy refuses is refused, or sent and recorded; for apps that do not say it themselves.
+    pub(crate) mode: Option<RawEgressMode>,
+    /// Whether requests in the clear are refused; for apps that do not say it themselves.
+    pub(crate) require_tls: Option<bool>,
+    /// Whether `64:ff9b::/96` leads to this network's NAT64.
+    pub(crate) nat64: Option<bool>,
+    /// What becomes of `Forwarded`, `Via`, `X-Real-IP` and `X-Forwarded-*`.
+    pub(crate) forwarded_headers: Option<RawForwardedHeaders>,
+    /// The proxy every connection goes through; proxy variables of the environment are never read.
+    pub(crate) proxy_url: Option<String>,
     /// Networks, optionally with a port, that may be reached although they are private or special.
     pub(crate) allowed_networks: Option<Vec<String>>,
     /// Ports no app may reach: `fetch`, `none`, or a list.
@@ -88,6 +98,20 @@ pub(crate) struct RawServerEgress {
 pub(crate) enum RawAction {
     Allow,
     Deny,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum RawEgressMode {
+    Enforce,
+    Observe,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum RawForwardedHeaders {
+    Strip,
+    Pass,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -122,8 +146,18 @@ pub(crate) struct RawDns {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawEgressAudit {
-    /// For one app and host; more are counted, not written.
+    /// For one app; more attempts share records.
     pub(crate) max_records_per_minute: Option<i64>,
+    /// What is written of requests that were allowed.
+    pub(crate) allowed: Option<RawAuditAllowed>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum RawAuditAllowed {
+    All,
+    Sampled,
+    None,
 }
 
 /// Which runtime is used when none is named.
@@ -204,6 +238,30 @@ pub(crate) struct RawSourceForm {
 pub(crate) struct RawAppEgress {
     /// Host names, addresses, and `*.suffix`. When it has an entry, nothing else can be reached.
     pub(crate) allowed_hosts: Option<Vec<String>>,
+    /// Whether what the policy refuses is refused, or sent and recorded.
+    pub(crate) mode: Option<RawEgressMode>,
+    /// Whether requests in the clear are refused.
+    pub(crate) require_tls: Option<bool>,
+    /// Credentials the app uses without holding them.
+    pub(crate) credentials: Option<Vec<RawHeldCredential>>,
+}
+
+/// A credential the app uses without holding it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawHeldCredential {
+    /// The one header that may carry it.
+    pub(crate) header: Option<String>,
+    /// The hosts that may get it.
+    pub(crate) hosts: Option<Vec<String>>,
+    /// The credential.
+    pub(crate) value: Option<String>,
+    /// What the header becomes, `{}` being the credential.
+    pub(crate) format: Option<String>,
+    /// The environment variable in which the app finds the placeholder.
+    pub(crate) env: Option<String>,
+    /// Whether the placeholder is the token of the app's calls.
+    pub(crate) token: Option<bool>,
 }
 
 /// Where an app runs.

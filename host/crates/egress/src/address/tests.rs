@@ -86,7 +86,7 @@ fn d08_nat64_is_judged_by_what_it_carries() {
 }
 
 struct Case {
-    private: PrivateNetworks,
+    private: Action,
     networks: &'static [&'static str],
     entry: Option<&'static str>,
     host: &'static str,
@@ -100,7 +100,7 @@ impl Case {
         let guard = Guard::new(self.private, networks, false, listeners);
         let host = Host::parse(self.host).unwrap();
         let list: Vec<_> = self.entry.iter().map(|text| HostPattern::parse(text).unwrap()).collect();
-        let grant = crate::Policy::new(list, crate::DefaultAction::Allow).check(&host).unwrap();
+        let grant = crate::Policy::new(list, Action::Allow).check(&host).unwrap();
         let verdict = guard.judge_all(&host, grant, &[ip(address)], port);
         assert_eq!(verdict.map_err(|refusal| refusal.reason.unwrap()), expect, "{} -> {address}:{port}", self.host);
     }
@@ -110,7 +110,7 @@ const PROHIBITED: Result<(), DenyReason> = Err(DenyReason::AddressProhibited);
 
 #[test]
 fn a_listed_name_reaches_public_addresses_only() {
-    let case = Case { private: PrivateNetworks::Deny, networks: &[], entry: Some("*.wild.test"), host: "a.wild.test" };
+    let case = Case { private: Action::Deny, networks: &[], entry: Some("*.wild.test"), host: "a.wild.test" };
     case.check("93.184.216.34", 443, Ok(()));
     for address in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "0.0.0.0", "fd12::1", "::1", "::ffff:8.8.8.8"] {
         case.check(address, 443, PROHIBITED);
@@ -119,7 +119,7 @@ fn a_listed_name_reaches_public_addresses_only() {
 
 #[test]
 fn private_networks_lifts_private_and_nothing_else() {
-    let case = Case { private: PrivateNetworks::Allow, networks: &[], entry: Some("a.test"), host: "a.test" };
+    let case = Case { private: Action::Allow, networks: &[], entry: Some("a.test"), host: "a.test" };
     case.check("10.0.0.1", 443, Ok(()));
     case.check("fd12::1", 443, Ok(()));
     for address in ["127.0.0.1", "169.254.169.254", "0.0.0.0", "::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "fd00:ec2::254"]
@@ -131,7 +131,7 @@ fn private_networks_lifts_private_and_nothing_else() {
 #[test]
 fn d11_an_allowed_network_lifts_its_own_port() {
     let case = Case {
-        private: PrivateNetworks::Deny,
+        private: Action::Deny,
         networks: &["127.0.0.0/8:8080", "10.0.0.0/8", "0.0.0.0/0:9", "127.0.0.1:9090"],
         entry: Some("a.test"),
         host: "a.test",
@@ -145,17 +145,17 @@ fn d11_an_allowed_network_lifts_its_own_port() {
 
 #[test]
 fn exact_entries_lift_their_own_addresses() {
-    let loopback = Case { private: PrivateNetworks::Deny, networks: &[], entry: Some("127.0.0.1"), host: "127.0.0.1" };
+    let loopback = Case { private: Action::Deny, networks: &[], entry: Some("127.0.0.1"), host: "127.0.0.1" };
     loopback.check("127.0.0.1", 8080, Ok(()));
     loopback.check("127.0.0.1", 9090, Err(DenyReason::SelfListener));
     let metadata =
-        Case { private: PrivateNetworks::Deny, networks: &[], entry: Some("169.254.169.254"), host: "169.254.169.254" };
+        Case { private: Action::Deny, networks: &[], entry: Some("169.254.169.254"), host: "169.254.169.254" };
     metadata.check("169.254.169.254", 80, Ok(()));
-    let never = Case { private: PrivateNetworks::Deny, networks: &[], entry: Some("0.0.0.0"), host: "0.0.0.0" };
+    let never = Case { private: Action::Deny, networks: &[], entry: Some("0.0.0.0"), host: "0.0.0.0" };
     never.check("0.0.0.0", 80, PROHIBITED);
     for entry in ["localhost", "*.localhost"] {
         let host = entry.strip_prefix("*").map_or("localhost", |_| "a.localhost");
-        let case = Case { private: PrivateNetworks::Deny, networks: &[], entry: Some(entry), host };
+        let case = Case { private: Action::Deny, networks: &[], entry: Some(entry), host };
         case.check("127.0.0.1", 8080, Ok(()));
         case.check("::1", 8080, Ok(()));
     }
@@ -163,7 +163,7 @@ fn exact_entries_lift_their_own_addresses() {
 
 #[test]
 fn an_open_app_is_kept_from_metadata_and_from_the_daemon() {
-    let case = Case { private: PrivateNetworks::Deny, networks: &[], entry: None, host: "a.test" };
+    let case = Case { private: Action::Deny, networks: &[], entry: None, host: "a.test" };
     for address in ["93.184.216.34", "10.0.0.1", "127.0.0.1", "::1", "fd12::1", "198.18.0.1"] {
         case.check(address, 443, Ok(()));
     }
@@ -184,7 +184,7 @@ fn an_open_app_is_kept_from_metadata_and_from_the_daemon() {
 
 #[test]
 fn one_prohibited_address_spoils_the_answer() {
-    let guard = Guard::new(PrivateNetworks::Deny, Vec::new(), false, Arc::default());
+    let guard = Guard::new(Action::Deny, Vec::new(), false, Arc::default());
     let host = Host::parse("a.test").unwrap();
     let refusal = guard.judge_all(&host, Grant::Exact, &[ip("93.184.216.34"), ip("10.0.0.7")], 443).unwrap_err();
     assert_eq!(refusal.remedy.as_deref(), Some("server.egress.allowedNetworks: [\"10.0.0.7/32:443\"]"));

@@ -11,6 +11,12 @@ impl Sink for Kept {
     }
 }
 
+struct Unmetered;
+
+impl Meter for Unmetered {
+    fn record(&self, _: Event) {}
+}
+
 struct Desk {
     ledger: Arc<Ledger>,
     now: Arc<Mutex<Instant>>,
@@ -26,7 +32,8 @@ impl Desk {
             move || *now.lock().unwrap()
         });
         let sink = Arc::new(Kept(Mutex::new(sender)));
-        Self { ledger: Arc::new(Ledger::new(AppName::parse("a").unwrap(), sink, clock, per_minute)), now, records }
+        let app = AppName::parse("a").unwrap();
+        Self { ledger: Arc::new(Ledger::new(app, sink, Arc::new(Unmetered), clock, per_minute)), now, records }
     }
 
     fn note(&self, host: &str, denied: Option<DenyReason>) {

@@ -1,7 +1,8 @@
 //! Rows D: names, the addresses behind them, and the connections made of those.
 
 use crate::support::{Canary, Server, Setup, get, ok};
-use gestalt_egress::PrivateNetworks;
+use gestalt_core::egress::Action;
+use gestalt_core::host::Host;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -168,7 +169,8 @@ async fn the_operators_own_names_are_judged_but_not_asked_about() {
     let hosts = [("Own.Wild.Test", "127.0.0.2"), ("bad.wild.test", "10.0.0.1")];
     let desk = Setup::new()
         .settings(|settings| {
-            settings.dns.hosts = hosts.iter().map(|(k, v)| (k.to_string(), vec![v.parse().unwrap()])).collect();
+            settings.dns.hosts =
+                hosts.iter().map(|(k, v)| (Host::parse(k).unwrap(), vec![v.parse().unwrap()])).collect();
         })
         .reach(server.address())
         .build();
@@ -181,7 +183,7 @@ async fn the_operators_own_names_are_judged_but_not_asked_about() {
 #[tokio::test]
 async fn private_networks_do_not_include_loopback() {
     let canary = Canary::bind("127.0.0.2");
-    let desk = Setup::new().settings(|settings| settings.private_networks = PrivateNetworks::Allow).build();
+    let desk = Setup::new().settings(|settings| settings.private_networks = Action::Allow).build();
     let uri = format!("http://allowed.test:{}/", canary.address().port());
     desk.refused(get(&uri), PROHIBITED, "address_prohibited", &["allowed.test"]).await;
     canary.assert_untouched();

@@ -1,6 +1,7 @@
 //! What the operator is told.
 
 use crate::support::{Server, Setup, get, ok, request};
+use gestalt_core::metrics::Event;
 use http::Method;
 use std::io;
 use std::sync::Mutex;
@@ -20,6 +21,8 @@ async fn an_allowed_request_is_one_record_with_its_bytes() {
     assert_eq!((record.port, record.scheme.as_str(), record.method.as_str()), (server.address().port(), "http", "PUT"));
     assert_eq!((&*record.invocation_id, &*record.subject), ("i-1", "user:u"));
     assert!(!format!("{record:?}").contains("secret"));
+    let events = desk.events();
+    assert!(matches!(events[..], [Event::Egress { denied: None, observed: false, .. }]), "{events:?}");
 }
 
 #[tokio::test]

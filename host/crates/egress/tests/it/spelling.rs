@@ -1,7 +1,7 @@
 //! Rows A and B01–B07: how hosts, ports, schemes and methods are spelled, and what the policy makes of it.
 
 use crate::support::{Canary, Server, Setup, get, ok, request};
-use gestalt_egress::{BlockedPorts, DefaultAction};
+use gestalt_core::egress::{Action, BlockedPorts};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Uri};
 
@@ -112,7 +112,7 @@ async fn a24_a_delimiter_ends_the_host_for_everybody() {
 
 #[tokio::test]
 async fn a03_a_list_of_nothing_with_default_deny() {
-    let setup = || Setup::new().hosts(&[]).settings(|settings| settings.default_action = DefaultAction::Deny);
+    let setup = || Setup::new().hosts(&[]).settings(|settings| settings.default_action = Action::Deny);
     let deny = || Refuse("Denied(DefaultDeny)", "default_deny");
     check(setup(), &[("A03", "allowed.test", deny()), ("A03", "127.0.0.2", deny()), ("A03", "localhost", deny())])
         .await;
@@ -129,7 +129,7 @@ async fn a04_a_list_of_nothing_with_default_allow() {
 
 #[tokio::test]
 async fn a05_a_list_wins_over_default_allow() {
-    let setup = Setup::new().settings(|settings| settings.default_action = DefaultAction::Allow);
+    let setup = Setup::new().settings(|settings| settings.default_action = Action::Allow);
     check(setup, &[("A05", "evil.test", DENIED)]).await;
 }
 

@@ -1,7 +1,8 @@
 //! Rows D15–D17: who the server is, and what it is told.
 
 use crate::support::{Desk, Server, Setup, get, read_head};
-use gestalt_egress::{BuildError, Egress, Settings, SystemResolver};
+use gestalt_core::egress::Settings;
+use gestalt_egress::{BuildError, Egress, Parts, SystemResolver};
 use http::HeaderValue;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
@@ -133,7 +134,16 @@ fn an_unusable_ca_file_is_an_error_that_names_it() {
     broken.write_all(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
     for path in [empty.path(), broken.path(), "/nonexistent/ca.pem".as_ref()] {
         let settings = Settings { ca_file: Some(path.to_owned()), ..Settings::default() };
-        let built = Egress::build(settings, Arc::new(SystemResolver::new()), Arc::new(Nowhere), Arc::default());
+        let built = Egress::build(
+            settings,
+            Parts {
+                resolver: Arc::new(SystemResolver::new()),
+                sink: Arc::new(Nowhere),
+                meter: Arc::new(Nowhere),
+                listeners: Arc::default(),
+                clock: Arc::new(std::time::Instant::now),
+            },
+        );
         let error = built.map(drop).unwrap_err();
         assert!(matches!(error, BuildError::CaFile { .. }), "{error:?}");
         assert!(error.to_string().contains(&path.display().to_string()), "{error}");
@@ -141,6 +151,10 @@ fn an_unusable_ca_file_is_an_error_that_names_it() {
 }
 
 struct Nowhere;
+
+impl gestalt_core::metrics::Meter for Nowhere {
+    fn record(&self, _: gestalt_core::metrics::Event) {}
+}
 
 impl gestalt_core::audit::Sink for Nowhere {
     fn record(&self, _: gestalt_core::audit::Record) {}

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gestalt_core::AppName;
 use gestalt_core::audit::{self, Record, Sink};
-use gestalt_core::egress::{Attribution, Body, EgressError, Outbound, SendOptions};
+use gestalt_core::egress::{AllowedNetwork, Attribution, Body, EgressError, Outbound, Rules, SendOptions, Settings};
 use gestalt_core::host::HostPattern;
 use gestalt_core::limits::EgressLimits;
-use gestalt_egress::{AllowedNetwork, Clock, Egress, Resolver, SelfListeners, Settings};
+use gestalt_core::metrics::{Event, Meter};
+use gestalt_egress::{Clock, Egress, Parts, Resolver, SelfListeners};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use std::collections::{HashMap, VecDeque};
@@ -86,10 +87,12 @@ impl Setup {
             move || *now.lock().unwrap()
         });
         let resolver: Arc<dyn Resolver> = names.clone();
-        let egress = Egress::build_with_clock(self.settings, resolver, records.clone(), self.listeners, clock).unwrap();
-        let hosts = self.hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect();
-        let client = egress.client(AppName::parse("probe").unwrap(), hosts, self.limits);
-        Desk { egress, client, names, records, now }
+        let meter = Arc::new(Events::default());
+        let parts = Parts { resolver, sink: records.clone(), meter: meter.clone(), listeners: self.listeners, clock };
+        let egress = Egress::build(self.settings, parts).unwrap();
+        let rules = Rules::allowing(self.hosts.iter().map(|host| HostPattern::parse(host).unwrap()));
+        let client = egress.client(AppName::parse("probe").unwrap(), rules, self.limits);
+        Desk { egress, client, names, records, meter, now }
     }
 }
 
@@ -125,12 +128,23 @@ impl Sink for Records {
     }
 }
 
+/// A meter that keeps what it is told.
+#[derive(Default)]
+pub(crate) struct Events(Mutex<Vec<Event>>);
+
+impl Meter for Events {
+    fn record(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
 /// A client and everything that watches it.
 pub(crate) struct Desk {
     pub(crate) egress: Egress,
     pub(crate) client: Arc<dyn Outbound>,
     names: Arc<Names>,
     records: Arc<Records>,
+    meter: Arc<Events>,
     now: Arc<Mutex<Instant>>,
 }
 
@@ -158,6 +172,11 @@ impl Desk {
     /// Records written since the last look.
     pub(crate) fn records(&self) -> Vec<audit::Egress> {
         std::mem::take(&mut *self.records.0.lock().unwrap())
+    }
+
+    /// Metric events since the last look.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.meter.0.lock().unwrap())
     }
 
     pub(crate) fn pass(&self, time: Duration) {
