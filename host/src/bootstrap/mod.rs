@@ -73,7 +73,8 @@ impl Daemon {
         let audit = options.audit.unwrap_or_else(|| Arc::new(LogAudit));
         let metrics = Arc::new(Metrics::build()?);
         let resolver = options.resolver.unwrap_or_else(|| Arc::new(SystemResolver::new()));
-        let egress = egress::build(&deployment.server.egress, resolver, audit.clone(), listeners.addresses())?;
+        let egress =
+            egress::build(&deployment.server.egress, resolver, audit.clone(), metrics.clone(), listeners.addresses())?;
         let egress = Arc::new(egress);
 
         let apps = Arc::new(apps::registry(&deployment));
