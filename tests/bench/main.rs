@@ -46,7 +46,7 @@ fn main() {
 /// On a worker, as in the daemon: on the thread that waits for the runtime every wake-up would cross to another core.
 async fn one_by_one<F>(name: &str, call: impl Fn() -> F + Clone + Send + Sync + 'static) -> Latency
 where
-    F: Future<Output = ()> + Send,
+    F: Future<Output = ()> + Send + 'static,
 {
     let worker = Handle::current();
     let all = Mutex::new(Vec::new());
