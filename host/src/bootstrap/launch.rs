@@ -4,6 +4,7 @@ use super::apps::Stage;
 use super::hybrid::Hybrid;
 use super::package::{self, Code};
 use anyhow::{Context, anyhow, bail};
+use gestalt_config::manifest::app::{self, AppSpec};
 use gestalt_config::{App, Manifest, Runtime, WasmRuntime};
 use gestalt_core::egress::Outbound;
 use gestalt_core::limits::EgressLimits;
@@ -20,6 +21,10 @@ pub(super) async fn app(stage: &Stage, apps: &Apps, app: &App) -> anyhow::Result
     let file = app.manifest.clone();
     let manifest = tokio::task::spawn_blocking(move || Manifest::load(&file)).await?;
     let manifest = manifest.map_err(|problems| anyhow!("manifest refused\n{problems}"))?;
+    for warning in manifest.warnings.iter() {
+        tracing::warn!(app = %app.name, "{warning}");
+    }
+    let spec = startable(&manifest)?;
     stage.deployment.check_config(app, &manifest).map_err(|problems| anyhow!("config refused\n{problems}"))?;
     let mut info = describe(app, &manifest)?;
     apps.describe(&app.name, info.clone());
@@ -29,15 +34,29 @@ pub(super) async fn app(stage: &Stage, apps: &Apps, app: &App) -> anyhow::Result
         Code::Component { runtime, file } => Some(component(stage, app, &runtime, file).await?),
         Code::Native(command) => Some(native(stage, app, &manifest, command).await?),
     };
-    let declared = manifest.rest.as_ref().map(|rest| declared(stage, app, &manifest, rest)).transpose()?;
+    let declared = spec.surfaces.rest.as_ref().map(|rest| declared(stage, app, &manifest, rest)).transpose()?;
     let executor: Arc<dyn Executor> = match (declared, code) {
         (Some(declared), Some(code)) => Arc::new(Hybrid::build(declared, code).await?),
         (Some(only), None) | (None, Some(only)) => only,
-        (None, None) => bail!("the package has neither code nor surfaces: there is nothing to run"),
+        (None, None) if spec.surfaces.is_empty() => {
+            bail!("the package has neither code nor surfaces: there is nothing to run")
+        }
+        (None, None) => bail!("all operations come from surfaces that are not available yet"),
     };
     complete(&mut info, executor.catalog(None).await?.as_ref());
     apps.describe(&app.name, info);
     Ok(executor)
+}
+
+/// The app a package is, unless it asks for a restriction that nothing would enforce.
+fn startable(manifest: &Manifest) -> anyhow::Result<&AppSpec> {
+    let Some(spec) = manifest.app() else {
+        bail!("{} is a package of kind `{}`, and no app", manifest.file.display(), manifest.kind());
+    };
+    if !manifest.unenforced.is_empty() {
+        bail!("not started without what it asks for\n{}", manifest.unenforced);
+    }
+    Ok(spec)
 }
 
 async fn component(stage: &Stage, app: &App, name: &str, file: PathBuf) -> anyhow::Result<Arc<dyn Executor>> {
@@ -97,11 +116,11 @@ fn declared(
     stage: &Stage,
     app: &App,
     manifest: &Manifest,
-    rest: &gestalt_config::RestSurface,
+    rest: &app::RestSurface,
 ) -> anyhow::Result<Arc<dyn Executor>> {
     let surface = RestSurface {
         base_url: rest.base_url.parse().with_context(|| format!("surfaces.rest.baseUrl {:?}", rest.base_url))?,
-        headers: manifest.headers.clone().into_iter().collect(),
+        headers: manifest.app().map(|spec| spec.headers.clone()).unwrap_or_default().into_iter().collect(),
         operations: rest.operations.iter().map(operation).collect(),
     };
     let outbound = outbound(stage, app, EgressLimits::default());
@@ -109,8 +128,8 @@ fn declared(
     Ok(Arc::new(executor.with_context(|| format!("surfaces.rest of {}", manifest.file.display()))?))
 }
 
-fn operation(declared: &gestalt_config::RestOperation) -> RestOperation {
-    let parameter = |p: &gestalt_config::RestParameter| Parameter {
+fn operation(declared: &app::RestOperation) -> RestOperation {
+    let parameter = |p: &app::RestParameter| Parameter {
         name: p.name.clone(),
         wire_name: (p.wire_name != p.name).then(|| p.wire_name.clone()),
         kind: p.kind.clone(),

@@ -2,7 +2,8 @@
 
 use super::apps::Stage;
 use anyhow::{Context, bail};
-use gestalt_config::{App, Command, Manifest, Runtime};
+use gestalt_config::manifest::phases::Command;
+use gestalt_config::{App, Manifest, Runtime};
 use gestalt_runtime_process::source::{self, Entrypoint, SourcePackage, Step};
 use gestalt_runtime_process::{AppCommand, ProcessError};
 use std::io::Read;
@@ -37,7 +38,9 @@ pub(super) async fn choose(stage: &Stage, app: &App, manifest: &Manifest) -> any
     }
     match source::prepare(&package).await {
         Ok(command) => Ok(Code::Native(command)),
-        Err(ProcessError::NoSource { .. }) if manifest.rest.is_some() => Ok(Code::None),
+        Err(ProcessError::NoSource { .. }) if manifest.app().is_some_and(|app| !app.surfaces.is_empty()) => {
+            Ok(Code::None)
+        }
         Err(error) => Err(error).context("preparing the package"),
     }
 }

@@ -22,7 +22,7 @@ mod deployment;
 mod env;
 mod files;
 mod load;
-mod manifest;
+pub mod manifest;
 mod path;
 mod problem;
 mod raw;
@@ -37,5 +37,5 @@ pub use deployment::{App, Deployment, Management, Placement, Runtime, Server, WA
 pub use env::{Env, Mode, ProcessEnv};
 pub use files::choose_files;
 pub use load::load;
-pub use manifest::{Artifact, Build, Command, Entrypoint, Manifest, RestOperation, RestParameter, RestSurface, Run};
+pub use manifest::{Kind, Manifest, Spec};
 pub use problem::{Location, Problem, Problems};

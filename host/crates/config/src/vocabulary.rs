@@ -2,7 +2,8 @@
 //! is silently ignored. A key that becomes available moves from here into `raw`.
 
 use crate::path::{KeyPath, Step};
-use crate::tree::{Map, Node};
+use crate::source::{Finding, Show};
+use crate::tree::{Map, Node, Tree};
 
 /// The keys a format has beyond its types.
 pub(crate) struct Keys {
@@ -10,6 +11,8 @@ pub(crate) struct Keys {
     pub(crate) format: &'static str,
     /// Part of the format, not available yet.
     later: &'static [&'static str],
+    /// Part of the format and read, but with nothing behind them yet.
+    pending: &'static [&'static str],
     /// Those of `later` that only part the file: empty keys in them say nothing.
     sections: &'static [&'static str],
     /// Once part of the format or its predecessor, and what to write instead.
@@ -39,6 +42,21 @@ impl Keys {
         let is_section = self.sections.iter().any(|section| path.matches(section));
         let hollow = |map: &Map| map.values().all(|entry| entry.node.is_empty());
         node.is_empty() || (is_section && node.map().is_some_and(hollow))
+    }
+
+    /// A warning for each key below `root` that has no effect yet, where it asks for something.
+    pub(crate) fn pending(&self, root: &Node) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        root.walk(&mut KeyPath::default(), &mut |path, node| {
+            let no = matches!(&node.tree, Tree::Bool(false, _)) || node.text() == Some("none");
+            if no || node.is_empty() || !self.pending.iter().any(|pattern| path.matches(pattern)) {
+                return;
+            }
+            let span = root.find(path).span;
+            let message = "is not available yet: nothing comes of it".to_owned();
+            findings.push(Finding { span, path: path.clone(), message, hint: None, show: Show::Line });
+        });
+        findings
     }
 
     /// Every key to come that could stand where the last key of `path` stands.
@@ -102,6 +120,7 @@ pub(crate) static CONFIG: Keys = Keys {
         "apps.*.source.url",
         "apps.*.source.version",
     ],
+    pending: &[],
     sections: &["authorization", "providers", "workflows"],
     gone: &[
         ("plugins", "apps stand under `apps`"),
@@ -115,40 +134,38 @@ pub(crate) static CONFIG: Keys = Keys {
     ],
 };
 
-/// `manifest.yaml` of an app.
+/// `manifest.yaml`.
 pub(crate) static MANIFEST: Keys = Keys {
     format: "the manifest format",
-    later: &[
-        "release",
-        "install.role",
-        "build.role",
+    later: &[],
+    pending: &[
         "run.role",
         "spec.allowedOperations",
         "spec.auth",
+        "spec.connections.*.auth.type",
+        "spec.connections.*.credentialRefresh",
+        "spec.connections.*.discovery",
+        "spec.connections.*.exposure",
+        "spec.connections.*.params",
+        "spec.connections.*.postConnect",
         "spec.http",
         "spec.managedParameters",
         "spec.mcp",
         "spec.pagination",
         "spec.requires",
         "spec.responseMapping",
-        "spec.securitySchemes",
-        "spec.ui",
-        "spec.connections.*.credentialRefresh",
-        "spec.connections.*.discovery",
-        "spec.connections.*.exposure",
-        "spec.connections.*.params",
-        "spec.connections.*.postConnect",
         "spec.surfaces.graphql",
         "spec.surfaces.mcp",
         "spec.surfaces.openapi",
-        "spec.surfaces.rest.operations.*.connection",
         "spec.surfaces.rest.operations.*.connectionSelector",
         "spec.surfaces.rest.operations.*.paginate",
         "spec.surfaces.rest.operations.*.pagination",
+        "spec.ui",
     ],
     sections: &[],
     gone: &[],
 };
 
 /// `catalog.yaml`.
-pub(crate) static CATALOG: Keys = Keys { format: "the catalog format", later: &[], sections: &[], gone: &[] };
+pub(crate) static CATALOG: Keys =
+    Keys { format: "the catalog format", later: &[], pending: &[], sections: &[], gone: &[] };

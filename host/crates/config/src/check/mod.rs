@@ -7,8 +7,7 @@ pub(crate) mod app_egress;
 pub(crate) mod config;
 pub(crate) mod egress;
 pub(crate) mod manifest;
-pub(crate) mod phases;
-pub(crate) mod rest;
+pub(crate) mod texts;
 pub(crate) mod values;
 pub(crate) mod wasm;
 

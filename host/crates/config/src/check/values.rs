@@ -47,11 +47,16 @@ pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
 impl Report<'_> {
     /// A duration, or `default`.
     pub(crate) fn duration(&mut self, path: &KeyPath, raw: Option<&str>, default: Duration) -> Duration {
-        let Some(text) = raw else { return default };
-        parse_duration(text.trim()).unwrap_or_else(|| {
+        raw.map_or(Some(default), |text| self.some_duration(path, text)).unwrap_or(default)
+    }
+
+    /// A duration.
+    pub(crate) fn some_duration(&mut self, path: &KeyPath, text: &str) -> Option<Duration> {
+        let duration = parse_duration(text.trim());
+        if duration.is_none() {
             self.hinted(path, "is not a duration above zero", Some("write `250ms`, `30s`, `1h30m` or `7d`".to_owned()));
-            default
-        })
+        }
+        duration
     }
 
     /// A size above zero, or `default`.

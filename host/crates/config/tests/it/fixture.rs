@@ -1,5 +1,6 @@
 //! The harness: a fixture is several files in one, parted by `#--- path` lines; `#--- env NAME=value` sets a variable,
-//! `#--- missing path` names a config file that is not there, `#--- lenient` reads without strictness.
+//! `#--- missing path` names a config file that is not there, `#--- lenient` reads without strictness, `#--- released`
+//! reads a manifest as that of a released package.
 //! Run with `UPDATE=1` to write what comes out, and read the difference before committing it.
 
 use gestalt_config::Env;
@@ -14,6 +15,7 @@ pub(crate) struct Fixture {
     /// Files named `*.config.yaml`, or `main.yaml` for a fixture that is one file.
     pub(crate) files: Vec<PathBuf>,
     pub(crate) lenient: bool,
+    pub(crate) released: bool,
 }
 
 pub(crate) struct Vars {
@@ -35,12 +37,13 @@ impl Fixture {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         let env = Vars { vars: HashMap::new(), dir: root.clone() };
-        let mut fixture = Self { _dir: dir, env, files: Vec::new(), lenient: false };
+        let mut fixture = Self { _dir: dir, env, files: Vec::new(), lenient: false, released: false };
         let mut current: Option<(PathBuf, String)> = None;
         let mut parts = Vec::new();
         for line in text.split_inclusive('\n') {
             match line.strip_prefix("#--- ").map(str::trim_end) {
                 Some("lenient") => fixture.lenient = true,
+                Some("released") => fixture.released = true,
                 Some(part) if part.starts_with("missing ") => fixture.files.push(part["missing ".len()..].into()),
                 Some(part) => match part.strip_prefix("env ").and_then(|p| p.split_once('=')) {
                     Some((name, value)) => {

@@ -1,12 +1,32 @@
 use crate::fixture::{Fixture, check};
-use gestalt_config::Manifest;
+use gestalt_config::{Manifest, Problems};
 
 fn read(fixture: &Fixture) -> Result<String, String> {
-    let manifest = Manifest::load(&fixture.env.dir).or_else(|_| Manifest::load(&fixture.env.dir.join("main.yaml")));
+    let load = if fixture.released { Manifest::load_released } else { Manifest::load };
+    let main = fixture.env.dir.join("main.yaml");
+    let manifest = load(if main.exists() { &main } else { &fixture.env.dir });
     let manifest = manifest.map_err(|problems| problems.to_string())?;
     let catalog = manifest.catalog().map_err(|problems| problems.to_string())?;
     let catalog = catalog.map(|c| format!("\ncatalog: {c:#?}")).unwrap_or_default();
-    Ok(format!("{manifest:#?}{catalog}"))
+    Ok(render(&manifest) + &catalog)
+}
+
+/// What the manifest says; what it does not say is left out.
+fn render(manifest: &Manifest) -> String {
+    let mut bare = manifest.clone();
+    (bare.warnings, bare.unenforced) = (Problems::default(), Problems::default());
+    let text = format!("{bare:#?}").replace("Problems(\n        [],\n    )", "[]");
+    let says = |line: &&str| {
+        let nothing = ["None", "[]", "{}", "false", "Origin"].iter().any(|n| line.ends_with(&format!(": {n},")));
+        !nothing && !line.starts_with("    file: ") && !line.starts_with("    root: ")
+    };
+    let mut out: String = text.lines().filter(says).map(|line| format!("{line}\n")).collect();
+    for (title, problems) in [("warnings", &manifest.warnings), ("not started, because", &manifest.unenforced)] {
+        if !problems.is_empty() {
+            out += &format!("\n{title}:\n{problems}\n");
+        }
+    }
+    out
 }
 
 #[test]

@@ -1,32 +1,32 @@
 //! `spec.surfaces.rest` of a manifest.
 
-use super::Report;
-use super::app::trimmed;
-use super::manifest::is_header_name;
+use super::surfaces::Connections;
 use crate::catalog::{MAX_OPERATIONS, MAX_PARAMETERS, is_operation_id};
-use crate::manifest::{RestOperation, RestParameter, RestSurface};
+use crate::check::Report;
+use crate::check::app::trimmed;
+use crate::check::manifest::http::METHODS;
+use crate::check::manifest::operations::pagination_override;
+use crate::check::texts::is_header_name;
+use crate::manifest::app::{OperationConnection, RestOperation, RestParameter, RestSurface};
 use crate::path::KeyPath;
-use crate::raw::manifest::{RawOperation, RawParameter, RawRest};
+use crate::raw::manifest::surfaces::{RawConnectionSelector, RawOperation, RawParameter, RawRest};
 use crate::shape::{did_you_mean, list, nearest};
 use gestalt_core::ParameterLocation;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
-
+/// Checks the surface. Without operations it is none; its base URL may then be meant for the OpenAPI document.
 pub(crate) fn surface(
     report: &mut Report<'_>,
     at: &KeyPath,
     raw: RawRest,
-    connections: &HashSet<String>,
+    connections: &Connections<'_>,
+    has_openapi: bool,
 ) -> Option<RestSurface> {
-    if let Some(name) = raw.connection.as_ref().filter(|name| !connections.contains(*name)) {
-        let hint = nearest(name, connections.iter().map(String::as_str)).map(did_you_mean);
-        report.hinted(&at.key("connection"), "`spec.connections` has no such entry", hint);
-    }
+    let connection = connections.named(report, &at.key("connection"), raw.connection);
     let raw_operations = raw.operations.unwrap_or_default();
     let base_url = trimmed(raw.base_url);
     if raw_operations.is_empty() {
-        if base_url.is_some() {
+        if base_url.is_some() && !has_openapi {
             report.problem(&at.key("operations"), "is required: a base URL alone offers nothing");
         }
         return None;
@@ -35,31 +35,36 @@ pub(crate) fn surface(
         report.problem(&at.key("operations"), format!("has more than {MAX_OPERATIONS} operations"));
         return None;
     }
-    if base_url.is_none() {
-        report.problem(&at.key("baseUrl"), "is required");
-    }
-    let base_url = report.base_url(&at.key("baseUrl"), base_url.as_deref());
+    let base_url = base_url_of(report, &at.key("baseUrl"), base_url);
     let mut names = HashSet::new();
     let mut operations = Vec::with_capacity(raw_operations.len());
     for (i, raw) in raw_operations.into_iter().enumerate() {
         let at = at.key("operations").index(i);
-        let Some(operation) = operation(report, &at, raw) else { continue };
+        let Some(operation) = operation(report, &at, raw, connections) else { continue };
         if !names.insert(operation.name.clone()) {
             report.problem(&at.key("name"), "is the name of an earlier operation");
         }
         operations.push(operation);
     }
-    Some(RestSurface { base_url: base_url?, operations })
+    Some(RestSurface { connection, base_url: base_url?, operations })
 }
 
-fn operation(report: &mut Report<'_>, at: &KeyPath, raw: RawOperation) -> Option<RestOperation> {
-    let mut required = |key: &str, text: Option<String>| {
-        let text = trimmed(text);
-        if text.is_none() {
-            report.problem(&at.key(key), "is required");
-        }
-        text
-    };
+fn base_url_of(report: &mut Report<'_>, at: &KeyPath, raw: Option<String>) -> Option<String> {
+    let text = report.required(at, raw)?;
+    if text.contains('?') {
+        report.problem(at, "must have no query and no fragment");
+        return None;
+    }
+    report.template_url(at, Some(&text)).map(|url| url.trim_end_matches('/').to_owned())
+}
+
+fn operation(
+    report: &mut Report<'_>,
+    at: &KeyPath,
+    raw: RawOperation,
+    connections: &Connections<'_>,
+) -> Option<RestOperation> {
+    let mut required = |key: &str, text: Option<String>| report.required(&at.key(key), text);
     let name = required("name", raw.name);
     let (method, path) = (required("method", raw.method), required("path", raw.path));
     if name.as_ref().is_some_and(|name| !is_operation_id(name)) {
@@ -74,10 +79,13 @@ fn operation(report: &mut Report<'_>, at: &KeyPath, raw: RawOperation) -> Option
     if let Some((path, placeholders)) = &path {
         match_placeholders(report, at, path, placeholders, &mut parameters);
     }
-    let roles = raw.allowed_roles.unwrap_or_default();
-    for (i, _) in roles.iter().enumerate().filter(|(_, role)| role.trim().is_empty()) {
-        report.problem(&at.key("allowedRoles").index(i), "must not be blank");
-    }
+    let allowed_roles = report.names(&at.key("allowedRoles"), raw.allowed_roles.unwrap_or_default());
+    let named = connections.named(report, &at.key("connection"), raw.connection);
+    let connection = match raw.connection_selector {
+        Some(raw) => selector(report, &at.key("connectionSelector"), raw, named, &parameters, connections),
+        None => named.map(OperationConnection::Named),
+    };
+    let pagination = raw.pagination.map(|raw| pagination_override(report, &at.key("pagination"), raw));
     let (path, _) = path?;
     Some(RestOperation {
         name: name?,
@@ -85,9 +93,47 @@ fn operation(report: &mut Report<'_>, at: &KeyPath, raw: RawOperation) -> Option
         path: if path.starts_with('/') { path } else { format!("/{path}") },
         description: trimmed(raw.description).unwrap_or_default(),
         parameters,
-        allowed_roles: roles.into_iter().map(|role| role.trim().to_owned()).collect(),
+        allowed_roles,
         tags: raw.tags.unwrap_or_default(),
+        connection,
+        paginate: raw.paginate,
+        pagination,
     })
+}
+
+fn selector(
+    report: &mut Report<'_>,
+    at: &KeyPath,
+    raw: RawConnectionSelector,
+    otherwise: Option<String>,
+    parameters: &[RestParameter],
+    connections: &Connections<'_>,
+) -> Option<OperationConnection> {
+    let parameter = report.required(&at.key("parameter"), raw.parameter);
+    if let Some(name) = parameter.as_ref().filter(|name| parameters.iter().all(|p| p.name != **name)) {
+        let meant = nearest(name, parameters.iter().map(|p| p.name.as_str())).map(did_you_mean);
+        report.hinted(&at.key("parameter"), "the operation has no parameter of this name", meant);
+    }
+    let mut values = BTreeMap::new();
+    for (value, name) in raw.values.unwrap_or_default() {
+        let at = at.key("values").key(&value);
+        let Some(name) = trimmed(name).filter(|_| !value.trim().is_empty()) else {
+            report.problem(&at, "needs a value and a connection");
+            continue;
+        };
+        values.extend(connections.named(report, &at, Some(name)).map(|name| (value, name)));
+    }
+    if values.is_empty() && !report.is_troubled(&at.key("values")) {
+        report.problem(&at.key("values"), "is required: the connection of each value");
+    }
+    if let Some(value) = raw.default.as_ref().filter(|value| !values.contains_key(*value)) {
+        let meant = nearest(value, values.keys().map(String::as_str)).map(did_you_mean);
+        report.hinted(&at.key("default"), "is none of `values`", meant);
+    }
+    if raw.default.is_some() && otherwise.is_some() {
+        report.problem(&at.key("default"), "says the same as the operation's `connection`: keep one");
+    }
+    Some(OperationConnection::Selected { parameter: parameter?, default: raw.default, values, otherwise })
 }
 
 /// The placeholders of a path; `None` when it is no path.

@@ -1,11 +1,10 @@
 //! `install`, `build` and `run` of a manifest.
 
-use super::Report;
-use super::manifest::package_path;
-use super::values::parse_duration;
-use crate::manifest::{Build, Command, Run};
+use super::address::package_path;
+use crate::check::Report;
+use crate::manifest::phases::{Build, Command, Run};
 use crate::path::KeyPath;
-use crate::raw::manifest::{RawCommand, RawPhase, RawStep};
+use crate::raw::manifest::phases::{RawCommand, RawPhase, RawReleaseBuild, RawStep};
 use std::path::PathBuf;
 
 /// A command, what else its object says, and where it stands.
@@ -19,7 +18,7 @@ pub(crate) fn install(report: &mut Report<'_>, at: &KeyPath, raw: RawPhase) -> V
     let steps = steps(report, at, raw);
     for step in &steps {
         refuse_inputs(report, step);
-        refuse_timeout(report, step);
+        refuse_run_options(report, step);
     }
     steps.into_iter().map(|step| step.command).collect()
 }
@@ -29,7 +28,7 @@ pub(crate) fn build(report: &mut Report<'_>, at: &KeyPath, raw: RawPhase) -> Opt
     let steps = steps(report, at, raw);
     let mut inputs = Vec::new();
     for step in &steps {
-        refuse_timeout(report, step);
+        refuse_run_options(report, step);
         for (i, text) in step.options.inputs.iter().flatten().enumerate() {
             inputs.extend(package_path(report, &step.at.key("inputs").index(i), text));
         }
@@ -45,14 +44,24 @@ pub(crate) fn run(report: &mut Report<'_>, at: &KeyPath, raw: RawPhase) -> Optio
     }
     let step = steps.pop()?;
     refuse_inputs(report, &step);
-    let ready_timeout = step.options.ready_timeout.as_deref().and_then(|text| {
-        let timeout = parse_duration(text.trim());
-        if timeout.is_none() {
-            report.problem(&step.at.key("readyTimeout"), "is not a duration above zero");
+    let ready_timeout = step.options.ready_timeout.as_deref();
+    let ready_timeout = ready_timeout.and_then(|text| report.some_duration(&step.at.key("readyTimeout"), text));
+    let serves_ui = match step.options.role.as_deref() {
+        None => false,
+        Some("ui") => true,
+        Some(_) => {
+            report.problem(&step.at.key("role"), "must be `ui`, or left out");
+            false
         }
-        timeout
-    });
-    Some(Run { command: step.command, ready_timeout })
+    };
+    Some(Run { command: step.command, ready_timeout, serves_ui })
+}
+
+/// The older spelling of `build`: one command that prepares the source tree.
+pub(crate) fn release(report: &mut Report<'_>, at: &KeyPath, raw: RawReleaseBuild) -> Option<Build> {
+    let options = RawCommand { command: raw.command, workdir: raw.workdir, ..RawCommand::default() };
+    let step = command(report, at, options)?;
+    Some(Build { commands: vec![step.command], inputs: Vec::new(), makes_artifact: false })
 }
 
 fn refuse_inputs(report: &mut Report<'_>, step: &Step) {
@@ -61,9 +70,12 @@ fn refuse_inputs(report: &mut Report<'_>, step: &Step) {
     }
 }
 
-fn refuse_timeout(report: &mut Report<'_>, step: &Step) {
-    if step.options.ready_timeout.is_some() {
-        report.problem(&step.at.key("readyTimeout"), "means something in `run` only");
+/// What means something for a command that keeps running only.
+fn refuse_run_options(report: &mut Report<'_>, step: &Step) {
+    for (key, given) in [("readyTimeout", &step.options.ready_timeout), ("role", &step.options.role)] {
+        if given.is_some() {
+            report.problem(&step.at.key(key), "means something in `run` only");
+        }
     }
 }
 
