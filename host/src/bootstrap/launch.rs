@@ -4,7 +4,7 @@ use super::apps::Stage;
 use super::hybrid::Hybrid;
 use super::package::{self, Code};
 use anyhow::{Context, anyhow, bail};
-use gestalt_config::manifest::app::{self, AppSpec};
+use gestalt_config::manifest::app;
 use gestalt_config::{App, Manifest, Runtime, WasmRuntime};
 use gestalt_core::egress::Outbound;
 use gestalt_core::limits::EgressLimits;
@@ -49,7 +49,7 @@ pub(super) async fn app(stage: &Stage, apps: &Apps, app: &App) -> anyhow::Result
 }
 
 /// The app a package is, unless it asks for a restriction that nothing would enforce.
-fn startable(manifest: &Manifest) -> anyhow::Result<&AppSpec> {
+fn startable(manifest: &Manifest) -> anyhow::Result<&app::AppSpec> {
     let Some(spec) = manifest.app() else {
         bail!("{} is a package of kind `{}`, and no app", manifest.file.display(), manifest.kind());
     };

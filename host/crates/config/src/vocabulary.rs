@@ -53,7 +53,7 @@ impl Keys {
                 return;
             }
             let span = root.find(path).span;
-            let message = "is not available yet: nothing comes of it".to_owned();
+            let message = "is not available yet, and has no effect".to_owned();
             findings.push(Finding { span, path: path.clone(), message, hint: None, show: Show::Line });
         });
         findings

@@ -11,6 +11,15 @@ fn read(fixture: &Fixture) -> Result<String, String> {
     Ok(render(&manifest) + &catalog)
 }
 
+/// What a connection is when it does not say otherwise.
+const DEFAULTS: [&str; 5] = [
+    "exposure: User,",
+    "client_auth: Body,",
+    "token_exchange: Form,",
+    "scope_param: \"scope\",",
+    "scope_separator: \" \",",
+];
+
 /// What the manifest says; what it does not say is left out.
 fn render(manifest: &Manifest) -> String {
     let mut bare = manifest.clone();
@@ -18,7 +27,9 @@ fn render(manifest: &Manifest) -> String {
     let text = format!("{bare:#?}").replace("Problems(\n        [],\n    )", "[]");
     let says = |line: &&str| {
         let nothing = ["None", "[]", "{}", "false", "Origin"].iter().any(|n| line.ends_with(&format!(": {n},")));
-        !nothing && !line.starts_with("    file: ") && !line.starts_with("    root: ")
+        !nothing
+            && !DEFAULTS.contains(&line.trim())
+            && !["    file: ", "    root: "].iter().any(|f| line.starts_with(f))
     };
     let mut out: String = text.lines().filter(says).map(|line| format!("{line}\n")).collect();
     for (title, problems) in [("warnings", &manifest.warnings), ("not started, because", &manifest.unenforced)] {
