@@ -25,6 +25,7 @@ pub(super) async fn app(stage: &Stage, apps: &Apps, app: &App) -> anyhow::Result
         tracing::warn!(app = %app.name, "{warning}");
     }
     let spec = startable(&manifest)?;
+    let catalog = manifest.catalog().map_err(|problems| anyhow!("catalog refused\n{problems}"))?;
     stage.deployment.check_config(app, &manifest).map_err(|problems| anyhow!("config refused\n{problems}"))?;
     let mut info = describe(app, &manifest)?;
     apps.describe(&app.name, info.clone());
@@ -32,7 +33,7 @@ pub(super) async fn app(stage: &Stage, apps: &Apps, app: &App) -> anyhow::Result
     let code = match package::choose(stage, app, &manifest).await? {
         Code::None => None,
         Code::Component { runtime, file } => Some(component(stage, app, &runtime, file).await?),
-        Code::Native(command) => Some(native(stage, app, &manifest, command).await?),
+        Code::Native(command) => Some(native(stage, app, catalog, command).await?),
     };
     let declared = spec.surfaces.rest.as_ref().map(|rest| declared(stage, app, &manifest, rest)).transpose()?;
     let executor: Arc<dyn Executor> = match (declared, code) {
@@ -83,16 +84,16 @@ async fn component(stage: &Stage, app: &App, name: &str, file: PathBuf) -> anyho
 async fn native(
     stage: &Stage,
     app: &App,
-    manifest: &Manifest,
+    catalog: Option<Catalog>,
     command: AppCommand,
 ) -> anyhow::Result<Arc<dyn Executor>> {
-    let refused = |problems| anyhow!("catalog refused\n{problems}");
-    let catalog = match manifest.catalog().map_err(refused)? {
+    let catalog = match catalog {
         Some(catalog) => catalog,
         None => {
             let file = stage.cache(app)?.join("catalog.yaml");
             let text = source::export_catalog(&command, &app.name, &app.env, &file).await;
-            gestalt_config::read_catalog(&text.context("asking the app for its catalog")?, &file).map_err(refused)?
+            let read = gestalt_config::read_catalog(&text.context("asking the app for its catalog")?, &file);
+            read.map_err(|problems| anyhow!("catalog refused\n{problems}"))?
         }
     };
     let spec = ProcessSpec {

@@ -54,8 +54,8 @@ pub enum Proof {
         /// The token.
         secret: SchemeSecret,
     },
-    /// None: anybody may call.
-    None,
+    /// Nothing: anybody may call.
+    Open,
 }
 
 /// Part of a signed text.

@@ -11,6 +11,7 @@ pub mod phases;
 pub use kind::Kind;
 
 use crate::catalog;
+use crate::check::manifest::targets::Described;
 use crate::check::{self, Report};
 use crate::config_schema::Origin;
 use crate::load::{blot_secrets, decode, verbatim};
@@ -37,12 +38,15 @@ use std::sync::{Arc, LazyLock};
 /// Names a manifest may have in a package, the first one found winning.
 const NAMES: [&str; 3] = ["manifest.json", "manifest.yaml", "manifest.yml"];
 
+/// Files of a source tree that say it has code, and in which language.
+const LANGUAGES: [&str; 4] = ["Cargo.toml", "go.mod", "package.json", "pyproject.toml"];
+
 static APP: LazyShape = LazyLock::new(Shape::of::<RawManifest<RawAppSpec>>);
 static UI: LazyShape = LazyLock::new(Shape::of::<RawManifest<RawUiSpec>>);
 static PROVIDER: LazyShape = LazyLock::new(Shape::of::<RawManifest<RawProviderSpec>>);
 
 /// Where secrets stand in a manifest: nothing under these is ever shown.
-const SECRETS: [&str; 11] = [
+const SECRETS: [&str; 12] = [
     "build.env",
     "install.env",
     "run.env",
@@ -53,6 +57,7 @@ const SECRETS: [&str; 11] = [
     "spec.connections.*.auth.refreshParams",
     "spec.connections.*.auth.tokenParams",
     "spec.headers",
+    "spec.securitySchemes.*.secret",
     "spec.ui.auth.token",
 ];
 
@@ -91,7 +96,8 @@ pub struct Manifest {
     pub spec: Spec,
     /// What is allowed but likely not meant, and what has no effect yet.
     pub warnings: Problems,
-    /// Restrictions the package asks for and nothing enforces yet: it must not be started as if it had none.
+    /// What the package asks for, is not there yet, and must not be missing: above all restrictions. It is not started
+    /// without.
     pub unenforced: Problems,
     pub(crate) origin: Arc<Origin>,
 }
@@ -203,11 +209,25 @@ impl Manifest {
         read(file).map_err(|why| std::io::Error::new(std::io::ErrorKind::InvalidData, why))
     }
 
-    /// The package's `catalog.yaml`, when it has one.
+    /// The package's `catalog.yaml`, when it has one; and what the manifest says about operations holds.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Everything that is wrong with the catalog; and every operation the manifest names that does not exist, as far as
+    /// that can be told without running the package or fetching a document.
     pub fn catalog(&self) -> Result<Option<Catalog>, Problems> {
+        let catalog = self.read_catalog()?;
+        if let Some(spec) = self.app() {
+            let described = Described { catalog: catalog.as_ref(), has_code: self.has_code() };
+            let mut report = Report::new(&self.origin.tree, &self.origin.sources);
+            check::manifest::targets::operations(&mut report, spec, &described);
+            if !report.findings.is_empty() {
+                return Err(self.origin.sources.report(report.findings));
+            }
+        }
+        Ok(catalog)
+    }
+
+    fn read_catalog(&self) -> Result<Option<Catalog>, Problems> {
         let file = self.root.join("catalog.yaml");
         match self.read(Path::new("catalog.yaml")) {
             Ok(text) => catalog::read_catalog(&text, &file).map(Some),
@@ -220,6 +240,13 @@ impl Manifest {
                 Err(Problems::one(Problem::new(Location::file(&file), "", format!("the catalog {why}"))))
             }
         }
+    }
+
+    /// Whether there is something to run, or to build into it.
+    fn has_code(&self) -> bool {
+        let says =
+            self.entrypoint.is_some() || self.run.is_some() || self.build.is_some() || !self.artifacts.is_empty();
+        says || LANGUAGES.iter().any(|file| self.root.join(file).exists())
     }
 
     /// The component among the artifacts.

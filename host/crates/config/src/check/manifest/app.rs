@@ -16,7 +16,7 @@ use crate::raw::manifest::http::{RawHttpBinding, RawSecurityScheme};
 use crate::raw::manifest::surfaces::RawSurfaces;
 use crate::shape::list;
 use crate::source::{Finding, Show};
-use crate::tree::Node;
+use crate::tree::{Node, Tree};
 use gestalt_core::ParameterLocation;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -64,7 +64,8 @@ pub(crate) fn spec(report: &mut Report<'_>, at: &KeyPath, raw: RawAppSpec, heade
 fn route_auth(report: &mut Report<'_>, at: &KeyPath, raw: RawSpecAuth) -> (Option<String>, Option<Connection>) {
     let map = report.tree.find(at).node.and_then(Node::map);
     let Some(map) = map else { return (None, None) };
-    let is_upstream = map.keys().any(|key| key != "provider");
+    let is_upstream =
+        map.iter().any(|(key, entry)| key != "provider" && !matches!(entry.node.tree, Tree::Null | Tree::Reported));
     if !is_upstream {
         return (report.required(&at.key("provider"), raw.provider), None);
     }
@@ -227,10 +228,11 @@ fn requires(report: &mut Report<'_>, at: &KeyPath, raw: Vec<String>, header: &He
     all
 }
 
-/// What narrows an app and is not there yet. An app that asks for it is not started without.
+/// What an app must not be started without, and is not there yet.
 pub(crate) fn unenforced(manifest: &Manifest) -> Vec<Finding> {
     let Some(spec) = manifest.app() else { return Vec::new() };
     let rest = spec.surfaces.rest.is_some();
+    let templated = spec.surfaces.rest.as_ref().is_some_and(|rest| rest.base_url.contains('{'));
     let asked = [
         ("spec.auth", spec.auth_provider.is_some(), "who may reach the app cannot be restricted yet"),
         ("spec.allowedOperations", rest && spec.allowed_operations.is_some(), "operations cannot be left out yet"),
@@ -239,6 +241,7 @@ pub(crate) fn unenforced(manifest: &Manifest) -> Vec<Finding> {
             rest && !spec.managed_parameters.is_empty(),
             "parameters cannot be taken from callers yet",
         ),
+        ("spec.surfaces.rest.baseUrl", templated, "placeholders cannot be filled in yet"),
     ];
     let tree = &manifest.origin.tree;
     let asked = asked.into_iter().filter(|(_, asked, _)| *asked);

@@ -51,7 +51,8 @@ pub(crate) fn connection(report: &mut Report<'_>, at: &KeyPath, raw: RawConnecti
     connection
 }
 
-fn mode(report: &mut Report<'_>, at: &KeyPath, raw: Option<&str>) -> Option<ConnectionMode> {
+/// `none` or `subject`; `user` is the older word.
+pub(crate) fn mode(report: &mut Report<'_>, at: &KeyPath, raw: Option<&str>) -> Option<ConnectionMode> {
     match raw.map(str::trim)? {
         "none" => Some(ConnectionMode::None),
         "subject" | "user" => Some(ConnectionMode::Subject),

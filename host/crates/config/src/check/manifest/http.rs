@@ -4,12 +4,11 @@ use crate::catalog::is_operation_id;
 use crate::check::Report;
 use crate::check::app::trimmed;
 use crate::check::texts::is_header_name;
-use crate::manifest::connections::ConnectionMode;
 use crate::manifest::http::{Ack, HttpBinding, PayloadPart, Proof, RequestBody, SchemeSecret, SecurityScheme};
 use crate::path::KeyPath;
 use crate::raw::manifest::http::{
-    RawAck, RawCredentialMode, RawHttpBinding, RawHttpScheme, RawKeyLocation, RawRequestBody, RawSchemeKind,
-    RawSchemeSecret, RawSecurityScheme,
+    RawAck, RawHttpBinding, RawHttpScheme, RawKeyLocation, RawRequestBody, RawSchemeKind, RawSchemeSecret,
+    RawSecurityScheme,
 };
 use crate::shape::{did_you_mean, list, nearest};
 use crate::tree::Tree;
@@ -32,7 +31,7 @@ pub(crate) fn scheme(report: &mut Report<'_>, at: &KeyPath, raw: RawSecuritySche
     foreign_keys(report, at, kind);
     let description = trimmed(raw.description.clone());
     let proof = match kind {
-        RawSchemeKind::None => Proof::None,
+        RawSchemeKind::None => Proof::Open,
         RawSchemeKind::Hmac => hmac(report, at, raw)?,
         RawSchemeKind::ApiKey => {
             if raw.location.is_none() {
@@ -205,10 +204,7 @@ pub(crate) fn binding(
     Some(HttpBinding {
         path: path?,
         method: method?,
-        credential_mode: raw.credential_mode.map(|mode| match mode {
-            RawCredentialMode::None => ConnectionMode::None,
-            RawCredentialMode::Subject | RawCredentialMode::User => ConnectionMode::Subject,
-        }),
+        credential_mode: super::connections::mode(report, &at.key("credentialMode"), raw.credential_mode.as_deref()),
         security: security?,
         target: target?,
         body,
@@ -246,8 +242,11 @@ fn route(report: &mut Report<'_>, at: &KeyPath, text: &str) -> Option<String> {
 
 fn request_body(report: &mut Report<'_>, at: &KeyPath, raw: RawRequestBody) -> RequestBody {
     let mut content = BTreeSet::new();
-    for (text, _) in raw.content.into_iter().flatten() {
+    for (text, options) in raw.content.into_iter().flatten() {
         let at = at.key("content").key(&text);
+        if options.is_some_and(|options| !options.is_empty()) {
+            report.problem(&at, "must be an empty map");
+        }
         let bare = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let is_type = bare.split_once('/').is_some_and(|(kind, rest)| {
             bare == "*/*" || (is_header_name(kind) && is_header_name(rest) && !bare.contains('*'))
@@ -263,8 +262,13 @@ fn request_body(report: &mut Report<'_>, at: &KeyPath, raw: RawRequestBody) -> R
 
 fn ack(report: &mut Report<'_>, at: &KeyPath, raw: RawAck) -> Ack {
     let headers: BTreeMap<_, _> = super::connections::texts(raw.headers);
-    for (name, _) in headers.iter().filter(|(name, value)| !is_header_name(name) || !is_header_value(value)) {
-        report.problem(&at.key("headers").key(name), "must be the name of a header and printable ASCII");
+    for (name, value) in &headers {
+        let at = at.key("headers").key(name);
+        if !is_header_name(name) {
+            report.problem(&at, "the key is not the name of a header");
+        } else if !is_header_value(value) {
+            report.problem(&at, "must be printable ASCII");
+        }
     }
     Ack { status: report.count(&at.key("status"), raw.status, 200..=299, 200), headers, body: raw.body }
 }

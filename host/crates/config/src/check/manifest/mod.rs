@@ -9,6 +9,7 @@ mod operations;
 mod phases;
 mod rest;
 mod surfaces;
+pub(crate) mod targets;
 mod ui;
 
 pub(crate) use app::unenforced;
@@ -191,7 +192,7 @@ fn phases(
     let run = run.and_then(|raw| phases::run(report, &top.key("run"), raw));
     let Some(release) = release.and_then(|release| release.build) else { return (install, build, run) };
     let at = top.dotted("release.build");
-    if has_build {
+    if has_build && form == Form::Source {
         report.problem(&at, "is the older spelling of `build`, which is here already");
     }
     let older = phases::release(report, &at, release);

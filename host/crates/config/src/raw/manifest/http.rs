@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// How a hosted request proves where it comes from.
@@ -76,8 +76,8 @@ pub(crate) struct RawHttpBinding {
     pub(crate) path: Option<String>,
     /// GET, POST, PUT, PATCH or DELETE.
     pub(crate) method: Option<String>,
-    /// `none`: the operation runs without credentials.
-    pub(crate) credential_mode: Option<RawCredentialMode>,
+    /// `none`: the operation runs without credentials. `subject`: with the caller's.
+    pub(crate) credential_mode: Option<String>,
     /// One of `securitySchemes`.
     pub(crate) security: Option<String>,
     /// The operation.
@@ -88,28 +88,15 @@ pub(crate) struct RawHttpBinding {
     pub(crate) ack: Option<RawAck>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum RawCredentialMode {
-    None,
-    Subject,
-    User,
-}
-
 /// What bodies are taken.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawRequestBody {
     /// Whether a request must have one.
     pub(crate) required: Option<bool>,
-    /// Media types; `*/*` is any.
-    pub(crate) content: Option<BTreeMap<String, Option<RawMediaType>>>,
+    /// Media types, each with an empty map; `*/*` is any.
+    pub(crate) content: Option<BTreeMap<String, Option<Map<String, Value>>>>,
 }
-
-/// Nothing yet.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawMediaType {}
 
 /// An answer that does not wait.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
