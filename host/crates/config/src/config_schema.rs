@@ -3,15 +3,15 @@
 use crate::deployment::{App, Deployment};
 use crate::load::verbatim;
 use crate::manifest::Manifest;
-use crate::path::KeyPath;
-use crate::problem::{Location, Problem, Problems};
-use crate::shape::steps;
-use crate::source::{Finding, Show, Sources};
-use crate::tree::Node;
+use crate::path::{KeyPath, Step};
+use crate::problem::Problems;
+use crate::source::{Finding, Show, Sources, Span};
+use crate::tree::{Node, Tree};
+use crate::violation::{Violation, violations};
 use crate::yaml;
-use jsonschema::error::ValidationErrorKind;
-use jsonschema::{Retrieve, Uri};
+use jsonschema::{Retrieve, Uri, ValidationError, Validator};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
 use std::path::Path;
@@ -38,38 +38,116 @@ impl Deployment {
     /// schema.
     pub fn check_config(&self, app: &App, manifest: &Manifest) -> Result<(), Problems> {
         let Some(path) = &manifest.config_schema else { return Ok(()) };
-        let schema = read_schema(manifest, path)?;
-        let broken = |why: String| {
-            let at = Location::file(&manifest.root.join(path));
-            Problems::one(Problem::new(at, "", format!("is no usable JSON Schema: {why}")))
-        };
-        let options = jsonschema::options().with_retriever(Nowhere);
-        let validator = options.build(&schema).map_err(|error| broken(error.masked().to_string()))?;
+        let schema = Schema::read(manifest, path)?;
         let empty = Value::Object(Map::new());
         let config = app.config.as_ref().unwrap_or(&empty);
         let at = KeyPath::default().key("apps").key(app.name.as_str()).key("config");
-        let node = self.origin.tree.find(&at).node;
+        let nothing = Node { span: Span::default(), tree: Tree::Null };
+        let node = self.origin.tree.find(&at).node.unwrap_or(&nothing);
         let mut findings = Vec::new();
-        for error in validator.iter_errors(config) {
-            let inside = node.map(|node| steps(&error, node)).unwrap_or_default();
-            let path = KeyPath(at.0.iter().cloned().chain(inside.0).collect());
-            match error.kind() {
-                ValidationErrorKind::AdditionalProperties { unexpected } => {
-                    let unknown =
-                        |key: &String| self.finding(path.key(key), "the app's schema has no such key".to_owned());
-                    findings.extend(unexpected.iter().map(unknown));
-                }
-                _ => findings.push(self.finding(path, error.masked().to_string())),
+        for error in schema.validator.iter_errors(config) {
+            for violation in violations(&error, config, node, &schema.value) {
+                findings.push(place(&self.origin.tree, &at, violation));
             }
         }
         if findings.is_empty() { Ok(()) } else { Err(self.origin.sources.report(findings)) }
     }
+}
 
-    fn finding(&self, path: KeyPath, message: String) -> Finding {
-        let found = self.origin.tree.find(&path);
-        let span = found.node.filter(|node| node.map().is_none()).map_or(found.span, |node| node.span);
-        Finding { span, path, message, hint: None, show: Show::Line }
+/// A violation of what stands at `base`, at the place it was written.
+fn place(root: &Node, base: &KeyPath, violation: Violation) -> Finding {
+    let path = KeyPath(base.0.iter().cloned().chain(violation.path.0).collect());
+    let found = root.find(&path);
+    let value = found.node.filter(|node| node.map().is_none() && !violation.of_key);
+    let span = value.map_or(found.span, |node| node.span);
+    Finding { span, path, message: violation.message, hint: violation.hint, show: Show::Line }
+}
+
+/// A package's schema.
+struct Schema {
+    value: Value,
+    validator: Validator,
+}
+
+impl Schema {
+    fn read(manifest: &Manifest, path: &Path) -> Result<Self, Problems> {
+        let text = manifest.read(path).map_err(|error| {
+            let why = match error.kind() {
+                std::io::ErrorKind::InvalidData => error.to_string(),
+                _ => crate::source::explain(&error),
+            };
+            let Origin { tree, sources } = &*manifest.origin;
+            let at = KeyPath::default().dotted("spec.configSchemaPath");
+            let span = tree.find(&at).node.map_or_else(Span::default, |node| node.span);
+            let message = format!("the file {why}");
+            sources.report(vec![Finding { span, path: at, message, hint: None, show: Show::Value }])
+        })?;
+        let mut sources = Sources::default();
+        let number = sources.add(&manifest.root.join(path), text);
+        let root = match yaml::parse(sources.text(number), &verbatim(number)) {
+            Ok(root) => root.unwrap_or(Node { span: Span { file: number, ..Span::default() }, tree: Tree::Null }),
+            Err(findings) => return Err(sources.report(findings)),
+        };
+        let value = root.to_value();
+        match jsonschema::options().with_retriever(Nowhere).build(&value) {
+            Ok(validator) => Ok(Self { value, validator }),
+            Err(error) => Err(sources.report(unusable(&error, &root, &value))),
+        }
     }
+}
+
+/// Why a schema is none, at the places that say so.
+fn unusable(error: &ValidationError<'_>, root: &Node, value: &Value) -> Vec<Finding> {
+    let mut findings = foreign_references(root);
+    findings.extend(unknown_draft(root));
+    if findings.is_empty() {
+        for violation in violations(error, value, root, &Value::Null) {
+            let finding = place(root, &KeyPath::default(), violation);
+            let message = format!("is no usable JSON Schema: {}", finding.message);
+            findings.push(Finding { message, ..finding });
+        }
+    }
+    findings
+}
+
+/// A `$schema` that is not of the standard's.
+fn unknown_draft(root: &Node) -> Option<Finding> {
+    let node =
+        root.get("$schema").filter(|node| !node.text().is_some_and(|uri| uri.contains("://json-schema.org/")))?;
+    let drafts = "`https://json-schema.org/draft/2020-12/schema`, or `http://json-schema.org/draft-07/schema#`";
+    Some(Finding {
+        span: node.span,
+        path: KeyPath::default().key("$schema"),
+        message: "is no draft of JSON Schema".to_owned(),
+        hint: Some(format!("write {drafts}")),
+        show: Show::Value,
+    })
+}
+
+/// References out of the schema. Those to the standard's own documents are none: the validator knows them.
+fn foreign_references(root: &Node) -> Vec<Finding> {
+    let (mut ids, mut references) = (HashSet::new(), Vec::new());
+    root.walk(&mut KeyPath::default(), &mut |path, node| {
+        let (Some(Step::Key(key)), Some(text)) = (path.0.last(), node.text()) else { return };
+        match key.as_str() {
+            "$id" => {
+                ids.insert(text);
+            }
+            "$ref" if !text.starts_with('#') && !text.contains("://json-schema.org/") => {
+                references.push((text, node.span, path.clone()));
+            }
+            _ => {}
+        }
+    });
+    references.retain(|(text, ..)| !ids.contains(text.split('#').next().unwrap_or_default()));
+    let outside = |(_, span, path)| Finding {
+        span,
+        path,
+        message: "is not in this file: a schema must be one file".to_owned(),
+        hint: Some("copy what it refers to below `$defs`, and write `#/$defs/<name>`".to_owned()),
+        show: Show::Value,
+    };
+    references.into_iter().map(outside).collect()
 }
 
 /// Fetches nothing, whatever another crate has switched on in the validator.
@@ -78,25 +156,5 @@ struct Nowhere;
 impl Retrieve for Nowhere {
     fn retrieve(&self, _: &Uri<String>) -> Result<Value, Box<dyn Error + Send + Sync>> {
         Err("a schema must be one file".into())
-    }
-}
-
-fn read_schema(manifest: &Manifest, path: &Path) -> Result<Value, Problems> {
-    let file = manifest.root.join(path);
-    let text = manifest.read(path).map_err(|error| {
-        let why = match error.kind() {
-            std::io::ErrorKind::InvalidData => error.to_string(),
-            _ => crate::source::explain(&error),
-        };
-        let at = Location::file(&manifest.file);
-        let mut problem = Problem::new(at, "spec.configSchemaPath", format!("the file {why}"));
-        problem.value = Some(path.display().to_string());
-        Problems::one(problem)
-    })?;
-    let mut sources = Sources::default();
-    let number = sources.add(&file, text);
-    match yaml::parse(sources.text(number), &verbatim(number)) {
-        Ok(node) => Ok(node.map_or(Value::Null, |node| node.to_value())),
-        Err(findings) => Err(sources.report(findings)),
     }
 }

@@ -29,6 +29,7 @@ mod raw;
 mod shape;
 mod source;
 mod tree;
+mod violation;
 mod vocabulary;
 mod yaml;
 

@@ -98,7 +98,7 @@ pub(crate) fn check(node: &mut Node, base: &KeyPath, shape: &LazyShape, around: 
 }
 
 /// What an error comes down to.
-enum Outcome<'e> {
+pub(crate) enum Outcome<'e> {
     /// The value has none of these types.
     Types(Vec<JsonType>),
     /// The value has the right type, and these are its faults.
@@ -106,7 +106,7 @@ enum Outcome<'e> {
 }
 
 /// Looks through alternatives: the branch the writer meant is the one whose type fits.
-fn explain<'e>(error: &'e ValidationError<'e>) -> Outcome<'e> {
+pub(crate) fn explain<'e>(error: &'e ValidationError<'e>) -> Outcome<'e> {
     match error.kind() {
         ValidationErrorKind::Type { kind: TypeKind::Single(one) } => Outcome::Types(vec![*one]),
         ValidationErrorKind::Type { kind: TypeKind::Multiple(set) } => Outcome::Types(set.iter().collect()),
@@ -188,10 +188,15 @@ fn wrong_type(node: &mut Node, base: &KeyPath, path: &KeyPath, wanted: &[JsonTyp
         found.tree = Tree::Text(text.to_string());
         return;
     }
+    let message = format!("expected {}, found {}", join(&names_of(wanted), "or"), kind_of(&found.tree));
+    fault(node, base, path, message, None, around);
+}
+
+/// What may stand in a place.
+pub(crate) fn names_of(wanted: &[JsonType]) -> Vec<&'static str> {
     let mut names: Vec<_> = wanted.iter().filter(|t| **t != JsonType::Null).map(|t| name_of(*t)).collect();
     names.dedup();
-    let message = format!("expected {}, found {}", list_plain(&names), kind_of(&found.tree));
-    fault(node, base, path, message, None, around);
+    names
 }
 
 fn name_of(kind: JsonType) -> &'static str {
@@ -206,7 +211,8 @@ fn name_of(kind: JsonType) -> &'static str {
     }
 }
 
-fn kind_of(tree: &Tree) -> &'static str {
+/// What stands there.
+pub(crate) fn kind_of(tree: &Tree) -> &'static str {
     match tree {
         Tree::Null | Tree::Reported => "nothing",
         Tree::Bool(..) => "a boolean",
@@ -306,11 +312,8 @@ pub(crate) fn list(items: &[&str], word: &str) -> String {
     join(&quoted.iter().map(String::as_str).collect::<Vec<_>>(), word)
 }
 
-fn list_plain(items: &[&str]) -> String {
-    join(items, "or")
-}
-
-fn join(items: &[&str], word: &str) -> String {
+/// a, b or c.
+pub(crate) fn join(items: &[&str], word: &str) -> String {
     match items {
         [] => String::new(),
         [one] => (*one).to_owned(),
