@@ -13,6 +13,7 @@ use std::hash::{Hash, Hasher};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -52,7 +53,8 @@ impl Cache {
             let key = key(&dir, &stamp)?;
             Ok((key, stamp))
         };
-        let (key, unfinished) = prepare().map_err(|source| WasmError::Cache { path: dir.clone(), source })?;
+        let (key, unfinished) =
+            prepare().map_err(|source| WasmError::Cache { path: dir.clone(), source: Arc::new(source) })?;
         let mut hasher = EngineHasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Self { dir, key, engine, engine_digest: hasher.0.finalize().into(), unfinished })
@@ -97,7 +99,7 @@ impl Cache {
                 .and_then(|()| fs::rename(&temporary, &path))
                 .inspect_err(|_| drop(fs::remove_file(&temporary)))
         };
-        write().map_err(|source| WasmError::Cache { path: path.clone(), source })
+        write().map_err(|source| WasmError::Cache { path: path.clone(), source: Arc::new(source) })
     }
 
     /// Checks the tag at the end of an entry.
@@ -202,7 +204,6 @@ impl Hasher for EngineHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gestalt_core::limits::RuntimeLimits;
 
     struct Fixture {
         dir: tempfile::TempDir,
@@ -211,7 +212,7 @@ mod tests {
 
     impl Fixture {
         fn new() -> Self {
-            let limits = RuntimeLimits { pool_instances: 1, ..Default::default() };
+            let limits = crate::engine::small();
             Self { dir: tempfile::tempdir().unwrap(), engine: crate::engine::build(&limits).unwrap() }
         }
 
@@ -290,7 +291,7 @@ mod tests {
         let fixture = Fixture::new();
         let digest = [3; 32];
         fixture.open().store(&digest, &fixture.artifact()).unwrap();
-        let mut config = crate::engine::config(&RuntimeLimits { pool_instances: 1, ..Default::default() });
+        let mut config = crate::engine::config(&crate::engine::small());
         config.epoch_interruption(false);
         let other = Cache::open(fixture.dir.path().join("cache"), Engine::new(&config).unwrap()).unwrap();
         assert_eq!(miss(&other, &digest), "not cached");

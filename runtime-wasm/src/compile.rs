@@ -1,62 +1,125 @@
-//! From component bytes to native code.
+//! From component bytes to native code, in a process that can be killed.
+//!
+//! The daemon itself parses none of the bytes: it hands them to a child ([`crate::worker`]) that has given up everything
+//! but its standard streams, and takes an artifact or a reason from it.
 
 use crate::WasmError;
-use async_trait::async_trait;
-use std::sync::Arc;
+use crate::worker::{self, Job};
+use gestalt_core::limits::CompileLimits;
+use nix::sys::signal::Signal;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
-use wasmtime::Engine;
 
-/// Compilations at once. The compiler spreads each over all cores by itself; more than two only add memory.
-const WORKERS: usize = 2;
+/// What a worker may write to its standard error: the panic or the failed allocation that ended it.
+const LAST_WORDS: u64 = 4 << 10;
 
-/// Turns a component into an artifact the cache can store.
-///
-/// The only place where bytes of a component are parsed: whoever implements it decides what a hostile one can do.
-#[async_trait]
-pub(crate) trait Compiler: Send + Sync + 'static {
-    /// Compiles `component`, whose size is already checked.
+/// Threads of one worker at most. The memory it needs grows with them, the time it takes hardly shrinks beyond.
+const THREADS: usize = 8;
+
+const SIGXCPU: i32 = Signal::SIGXCPU as i32;
+
+/// Starts workers.
+pub(crate) struct Compiler {
+    /// A binary that runs [`worker::run`] when its first argument is [`worker::COMMAND`].
+    program: PathBuf,
+    limits: CompileLimits,
+    places: Semaphore,
+}
+
+impl Compiler {
+    pub(crate) fn new(program: PathBuf, limits: CompileLimits) -> Self {
+        let places = Semaphore::new(limits.workers.clamp(1, Semaphore::MAX_PERMITS));
+        Self { program, limits, places }
+    }
+
+    /// Compiles `component`, whose size is already checked, and checks what it imports and exports.
+    ///
+    /// Dropping the future kills the worker.
     ///
     /// # Errors
-    /// When the bytes are not a valid component, or take too long.
-    async fn compile(&self, component: Vec<u8>) -> Result<Vec<u8>, WasmError>;
-}
-
-/// Compiles on a thread of the daemon.
-///
-/// A thread cannot be killed: after a timeout it goes on, keeping its place among the [`WORKERS`], so that at most that
-/// many can be stuck and their memory is all that is lost.
-pub(crate) struct InProcess {
-    engine: Engine,
-    timeout: Duration,
-    workers: Arc<Semaphore>,
-}
-
-impl InProcess {
-    pub(crate) fn new(engine: Engine, timeout: Duration) -> Self {
-        Self { engine, timeout, workers: Arc::new(Semaphore::new(WORKERS)) }
-    }
-}
-
-#[async_trait]
-impl Compiler for InProcess {
-    async fn compile(&self, component: Vec<u8>) -> Result<Vec<u8>, WasmError> {
-        let work = async {
-            let place = self.workers.clone().acquire_owned().await;
-            let engine = self.engine.clone();
-            tokio::task::spawn_blocking(move || {
-                let _place = place;
-                engine.precompile_component(&component)
-            })
-            .await
-        };
-        match tokio::time::timeout(self.timeout, work).await {
-            Err(_) => Err(WasmError::CompileTimeout(self.timeout)),
-            Ok(Err(panic)) => Err(WasmError::Invalid(format!("the compiler failed: {panic}"))),
-            Ok(Ok(Err(e))) => Err(WasmError::Invalid(format!("{e:#}"))),
-            Ok(Ok(Ok(artifact))) => Ok(artifact),
+    /// When the bytes are not a component an app may be, or take too much time or memory.
+    pub(crate) async fn compile(&self, component: Vec<u8>) -> Result<Vec<u8>, WasmError> {
+        let _place = self.places.acquire().await.map_err(|e| WasmError::Compiler(e.to_string()))?;
+        let mut worker = self.launch().map_err(|e| WasmError::Compiler(format!("cannot be started: {e}")))?;
+        // From here on: a component does not pay for those before it.
+        match tokio::time::timeout(self.limits.timeout, self.converse(&mut worker, component)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                // Waited for, so that the place is free when the memory is.
+                let _ = worker.kill().await;
+                Err(WasmError::CompileTimeout(self.limits.timeout))
+            }
         }
     }
+
+    fn launch(&self) -> std::io::Result<Child> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = cores.min(THREADS);
+        // Real time cannot outrun processor time by more than the number of threads: this one only ends a worker whose
+        // daemon is gone.
+        let cpu = self.limits.timeout.saturating_mul(u32::try_from(threads).unwrap_or(1)) + Duration::from_secs(1);
+        let job = Job { memory: self.limits.memory, cpu_seconds: cpu.as_secs(), parent: std::process::id() };
+        Command::new(&self.program)
+            .arg(worker::COMMAND)
+            .arg(job.to_string())
+            .env_clear()
+            .env("RAYON_NUM_THREADS", threads.to_string())
+            // Each further arena of the allocator reserves 64 MiB of the address space that is bounded.
+            .env("MALLOC_ARENA_MAX", "1")
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+    }
+
+    /// Hands over the component, and takes what comes back.
+    async fn converse(&self, worker: &mut Child, component: Vec<u8>) -> Result<Vec<u8>, WasmError> {
+        let (stdin, stdout, stderr) = (worker.stdin.take(), worker.stdout.take(), worker.stderr.take());
+        let hand_over = async move {
+            if let Some(mut stdin) = stdin {
+                // A worker that is gone says so by its status.
+                let _ = stdin.write_all(&component).await;
+            }
+        };
+        // The worker cannot have made more than it may hold.
+        let ((), answer, last_words) =
+            tokio::join!(hand_over, read(stdout, self.limits.memory.0), read(stderr, LAST_WORDS));
+        let status = worker.wait().await.map_err(|e| WasmError::Compiler(e.to_string()))?;
+        let last_words = String::from_utf8_lossy(&last_words);
+        if status.success() {
+            return worker::answer(answer);
+        }
+        Err(self.explain(status, last_words.trim()))
+    }
+
+    /// What the end of a worker without an answer means.
+    fn explain(&self, status: ExitStatus, last_words: &str) -> WasmError {
+        // How Rust and the C library end a process that gets no more memory.
+        if ["memory allocation of", "Cannot allocate memory", "out of memory"].iter().any(|s| last_words.contains(s)) {
+            return WasmError::CompileMemory(self.limits.memory);
+        }
+        match status.signal() {
+            Some(SIGXCPU) => WasmError::CompileTimeout(self.limits.timeout),
+            Some(signal) => WasmError::Compiler(format!("was ended by signal {signal}: {last_words}")),
+            None => WasmError::Compiler(format!("failed: {last_words}")),
+        }
+    }
+}
+
+async fn read(from: Option<impl AsyncRead + Unpin>, most: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(from) = from {
+        // What was read before an error is what there is.
+        let _ = from.take(most).read_to_end(&mut bytes).await;
+    }
+    bytes
 }
 
 /// Tells a component from what people mistake for one, by its first eight bytes.

@@ -1,11 +1,13 @@
+use gestalt_core::limits::ByteSize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a runtime could not be built, or an app not be launched.
 ///
 /// The texts say what is wrong with the component or its surroundings. Which app and which file it is about, the
 /// caller knows and adds.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum WasmError {
     /// The machine cannot give what the limits ask for, such as the address space of the instance pool.
     #[error("wasm engine could not be built: {0}")]
@@ -28,7 +30,7 @@ pub enum WasmError {
         /// What could not be read or written.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        source: Arc<std::io::Error>,
     },
     /// The component file cannot be read.
     #[error("component {path}: {source}", path = .path.display())]
@@ -36,13 +38,13 @@ pub enum WasmError {
         /// The component.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        source: Arc<std::io::Error>,
     },
     /// The component file is larger than `maxComponentSize`.
     #[error("component has more than {max}, the runtime's maxComponentSize")]
     TooLarge {
         /// The bound.
-        max: gestalt_core::limits::ByteSize,
+        max: ByteSize,
     },
     /// The file is something else.
     #[error("not a WebAssembly component: {0}")]
@@ -53,6 +55,12 @@ pub enum WasmError {
     /// Compilation did not end within `compile.timeout`.
     #[error("component compile timed out after {0:?}")]
     CompileTimeout(Duration),
+    /// Compilation needed more than `compile.memory`.
+    #[error("component compile needs more than {0}, the runtime's compile.memory")]
+    CompileMemory(ByteSize),
+    /// The process that compiles could not be started, or ended otherwise than by an answer.
+    #[error("compile worker {0}")]
+    Compiler(String),
     /// The component imports what no app may have, or what nobody knows.
     #[error("component imports what an app cannot have: {}", .0.join(", "))]
     ForeignImports(Vec<String>),

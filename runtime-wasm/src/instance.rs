@@ -3,6 +3,7 @@
 use crate::bindings::exports::gestalt::provider::app_provider::Metadata;
 use crate::bindings::gestalt::provider::common::RpcError;
 use crate::bindings::{Guest, GuestPre};
+use crate::components::Loaded;
 use crate::limits::{CpuClock, Metered};
 use crate::state::{AppHost, State};
 use crate::{convert, trap};
@@ -47,6 +48,8 @@ impl Drop for Instance {
 /// Makes instances of one app.
 pub(crate) struct Maker {
     pub(crate) engine: Engine,
+    /// Held so that other apps of the same component find it.
+    pub(crate) _component: Loaded,
     pub(crate) pre: GuestPre<State>,
     pub(crate) host: Arc<AppHost>,
     /// `apps.<name>.config` as JSON text.

@@ -1,25 +1,20 @@
 //! From a component file to an executor.
 
 use crate::bindings::GuestPre;
-use crate::cache::Lookup;
 use crate::executor::{Instances, WasmExecutor};
 use crate::gate::Gate;
 use crate::instance::{Instance, Maker, Standby};
 use crate::state::AppHost;
-use crate::{Runtime, WasmError, compile, convert, linker, vet};
+use crate::{Runtime, WasmError, convert, linker, vet};
 use gestalt_core::egress::Outbound;
 use gestalt_core::limits::{Isolation, Limits};
 use gestalt_core::service::HostServices;
 use gestalt_core::{AppName, Catalog, ExecError, Executor};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{Mutex, SemaphorePermit};
-use wasmtime::component::Component;
 
 /// One app to be launched.
 pub struct AppSpec {
@@ -52,7 +47,7 @@ impl Runtime {
     /// [`WasmError`] says at which of these steps, and why.
     pub async fn launch(&self, spec: AppSpec) -> Result<Arc<dyn Executor>, WasmError> {
         self.check(&spec.limits)?;
-        let component = self.component(spec.component.clone()).await?;
+        let component = self.components.load(spec.component.clone()).await?;
         // Until it stands by, a first instance needs a slot of the pool besides those of calls and standbys.
         let _place = self.place().await?;
         let has_stubs = vet::check(&self.engine, &component)?;
@@ -68,18 +63,18 @@ impl Runtime {
             public_base_url: spec.public_base_url,
         };
         let config = spec.config.map(|config| config.to_string());
-        let maker = Arc::new(Maker { engine: self.engine.clone(), pre, host: Arc::new(host), config });
-        self.start(maker).await
+        let maker = Maker { engine: self.engine.clone(), _component: component, pre, host: Arc::new(host), config };
+        self.start(Arc::new(maker)).await
     }
 
     /// The bounds of an app that the runtime's own must cover.
     fn check(&self, limits: &Limits) -> Result<(), WasmError> {
-        if limits.memory > self.limits.pool_memory {
+        if limits.memory > self.limits.pool.memory {
             return Err(WasmError::Limits {
                 what: "memory",
                 asked: limits.memory.to_string(),
                 most_name: "pool.memory",
-                most: self.limits.pool_memory.to_string(),
+                most: self.limits.pool.memory.to_string(),
             });
         }
         Ok(())
@@ -87,39 +82,6 @@ impl Runtime {
 
     async fn place(&self) -> Result<SemaphorePermit<'_>, WasmError> {
         self.launches.acquire().await.map_err(|e| WasmError::Engine(e.to_string()))
-    }
-
-    /// The compiled component of a file, from the cache or through the compiler.
-    async fn component(&self, path: PathBuf) -> Result<Component, WasmError> {
-        let (cache, max) = (self.cache.clone(), self.limits.max_component_size);
-        let file = path.clone();
-        let read = move || {
-            let bytes = read(&path, max.0).map_err(|source| WasmError::Read { path, source })?;
-            let bytes = bytes.ok_or(WasmError::TooLarge { max })?;
-            compile::check_header(&bytes)?;
-            let digest: [u8; 32] = Sha256::digest(&bytes).into();
-            let found = cache.load(&digest);
-            Ok((bytes, digest, found))
-        };
-        // Given back before a compilation: those with an artifact must not wait for those without.
-        let place = self.place().await?;
-        let (bytes, digest, found) = blocking(read).await?;
-        drop(place);
-        match found {
-            Lookup::Hit(component) => return Ok(component),
-            Lookup::Miss(reason) => tracing::info!(component = %file.display(), %reason, "compiling"),
-        }
-        let artifact = self.compiler.compile(bytes).await?;
-        let cache = self.cache.clone();
-        // Loaded from where it was stored: the one way in, whoever compiled it and whenever.
-        let load = move || {
-            cache.store(&digest, &artifact)?;
-            match cache.load(&digest) {
-                Lookup::Hit(component) => Ok(component),
-                Lookup::Miss(reason) => Err(WasmError::Invalid(reason)),
-            }
-        };
-        blocking(load).await
     }
 
     /// Starts the first instance, which becomes the first to stand by.
@@ -160,30 +122,5 @@ impl Runtime {
             Ok(slot) => Ok(Instances::Kept { instance: Mutex::new(Some(first)), _slot: slot }),
             Err(_) => Err(WasmError::Start("no place is left in pool.instances for an instance of its own".into())),
         }
-    }
-}
-
-/// The bytes of a file, `None` if there are more than `max`. Never reads past that, whatever the file is.
-fn read(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = File::open(path)?;
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    if meta.len() > max {
-        return Ok(None);
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
-    file.take(max.saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= max).then_some(bytes))
-}
-
-/// Runs work on files off the async threads.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, WasmError> + Send + 'static,
-) -> Result<T, WasmError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(panic) => Err(WasmError::Invalid(format!("loading failed: {panic}"))),
     }
 }

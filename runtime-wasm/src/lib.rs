@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  file ─ size, header, sha256 ─► cache ─ hit: authenticated, mapped ─┐
-//!                                   └ miss: Compiler ─► stored ───────┤
+//!                                   └ miss: worker ─► stored ─────────┤
 //!                                                                     ▼
 //!           vet (imports, world) ─► linker ─► first instance: get-metadata, start-provider
 //!                                                                     │
@@ -14,18 +14,23 @@
 //!                                       ▲ made in the background
 //! ```
 //!
-//! * `engine`, `compile`, `cache`: from bytes to code. `vet`, `linker`, `host`: what that code can reach.
+//! * `components`, `compile`, `cache`, `engine`: from bytes to code. [`worker`], `confine`: the process that parses and
+//!   compiles. `vet`, `linker`, `host`: what that code can reach.
 //! * `instance`, `lease`, `gate`, `limits`, `log`: one call, and what bounds it.
 //!
 //! **Invariant:** no type of wasmtime leaves this crate, but for [`bench`].
 //! **Invariant:** a guest reaches what `vet` lists. Its network is the app's `Outbound`, its authority the `context` handle
 //! the host made for the call.
 //! **Invariant:** every store is used for one app only, and never again after a trap, a timeout or a dropped call.
+//! **Invariant:** the daemon parses no byte of a component. A worker does, a child process without files and network,
+//! bounded in memory and time.
 //! **Invariant:** native code is mapped in one place, `cache`, after its authentication. It is the only unsafe code.
 
 mod bindings;
 mod cache;
 mod compile;
+mod components;
+mod confine;
 mod convert;
 mod engine;
 mod error;
@@ -41,13 +46,16 @@ mod log;
 mod state;
 mod trap;
 mod vet;
+pub mod worker;
 
 pub use error::WasmError;
 pub use launch::AppSpec;
 
 use cache::Cache;
-use compile::{Compiler, InProcess};
+use compile::Compiler;
+use components::Components;
 use gestalt_core::limits::RuntimeLimits;
+use gestalt_core::metrics::Meter;
 use state::State;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,12 +67,17 @@ use wasmtime::component::Linker;
 const LAUNCHES: usize = 4;
 
 /// What a runtime is made from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// Bounds its apps share.
     pub limits: RuntimeLimits,
     /// Directory of compiled components and of the key that authenticates them. Made if missing, private (0700).
     pub cache_dir: PathBuf,
+    /// The binary that compiles: one that calls [`worker::run`] when its first argument is [`worker::COMMAND`], and was
+    /// built with this very crate.
+    pub worker: PathBuf,
+    /// Takes what happens to the apps.
+    pub meter: Arc<dyn Meter>,
 }
 
 /// An engine, and what the apps on it share.
@@ -72,8 +85,7 @@ pub struct Runtime {
     engine: Engine,
     linker: Linker<State>,
     limits: RuntimeLimits,
-    cache: Arc<Cache>,
-    compiler: Arc<dyn Compiler>,
+    components: Components,
     /// Calls in progress, of all apps.
     calls: Arc<Semaphore>,
     /// Instances that wait for calls: what the pool has beyond those in use.
@@ -87,20 +99,20 @@ impl Runtime {
     /// # Errors
     /// When the machine cannot give the address space, or the cache directory cannot be used.
     pub fn build(settings: Settings) -> Result<Self, WasmError> {
-        let Settings { limits, cache_dir } = settings;
+        let Settings { limits, cache_dir, worker, meter } = settings;
         let engine = engine::build(&limits)?;
         let linker = linker::shared(&engine).map_err(|e| WasmError::Engine(format!("{e:#}")))?;
-        let cache = Arc::new(Cache::open(cache_dir, engine.clone())?);
-        let compiler = Arc::new(InProcess::new(engine.clone(), limits.compile_timeout));
-        let instances = limits.pool_instances as usize;
+        let cache = Cache::open(cache_dir, engine.clone())?;
+        let compiler = Compiler::new(worker, limits.compile.clone());
+        let components = Components::new(cache, compiler, meter, limits.max_component_size);
+        let instances = limits.pool.instances as usize;
         let calls = limits.max_concurrency.min(instances.saturating_sub(LAUNCHES)).max(1);
         let spare = instances.saturating_sub(calls + LAUNCHES);
         Ok(Self {
             engine,
             linker,
             limits,
-            cache,
-            compiler,
+            components,
             calls: Arc::new(Semaphore::new(calls)),
             standby_slots: Arc::new(Semaphore::new(spare)),
             launches: Semaphore::new(LAUNCHES),

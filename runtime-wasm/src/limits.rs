@@ -1,5 +1,6 @@
 //! What keeps one instance within its app's bounds: memory as it grows, CPU time as it passes.
 
+use gestalt_core::limits::Limits;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,39 +8,53 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use wasmtime::ResourceLimiter;
 
-/// Core instances, memories and tables in one store. The pool's own caps per component are lower; these also hold for
-/// whatever a component makes while it runs.
-const INSTANCES: usize = 64;
-const MEMORIES: usize = 8;
-const TABLES: usize = 32;
-
-/// The memory bound of one instance, over all of its linear memories together.
+/// The bounds of one instance that hold whatever it grows: its memories, all of them together, and its tables.
 #[derive(Debug)]
-pub(crate) struct Meter {
-    most: usize,
+pub(crate) struct Gauge {
+    memory: usize,
+    table_elements: usize,
+    instances: usize,
+    memories: usize,
+    tables: usize,
     used: usize,
-    /// Total the guest wanted when it was refused, if it ever was.
-    refused: Option<usize>,
+    refused: Option<Refused>,
 }
 
-impl Meter {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, used: 0, refused: None }
+/// What the guest wanted last when it was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Bytes of linear memory, in total.
+    Memory(usize),
+    /// Entries of one table.
+    Table(usize),
+}
+
+impl Gauge {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            memory: limits.memory.as_usize(),
+            table_elements: limits.table_elements,
+            instances: limits.instances,
+            memories: limits.memories,
+            tables: limits.tables,
+            used: 0,
+            refused: None,
+        }
     }
 
-    /// The bound, and what was asked for beyond it.
+    /// What was asked for beyond the bounds.
     ///
     /// A refused growth is not an end by itself: a guest may cope. Most abort, and this says why.
-    pub(crate) fn refused(&self) -> Option<(usize, usize)> {
-        self.refused.map(|wanted| (self.most, wanted))
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        self.refused
     }
 }
 
-impl ResourceLimiter for Meter {
+impl ResourceLimiter for Gauge {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.used.saturating_add(desired.saturating_sub(current));
-        if total > self.most {
-            self.refused = Some(total);
+        if total > self.memory {
+            self.refused = Some(Refused::Memory(total));
             return Ok(false);
         }
         if maximum.is_some_and(|maximum| desired > maximum) {
@@ -52,19 +67,23 @@ impl ResourceLimiter for Meter {
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= crate::engine::TABLE_ELEMENTS && maximum.is_none_or(|maximum| desired <= maximum))
+        if desired > self.table_elements {
+            self.refused = Some(Refused::Table(desired));
+            return Ok(false);
+        }
+        Ok(maximum.is_none_or(|maximum| desired <= maximum))
     }
 
     fn instances(&self) -> usize {
-        INSTANCES
+        self.instances
     }
 
     fn memories(&self) -> usize {
-        MEMORIES
+        self.memories
     }
 
     fn tables(&self) -> usize {
-        TABLES
+        self.tables
     }
 }
 
@@ -158,28 +177,35 @@ impl<F: Future> Future for Metered<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gestalt_core::limits::ByteSize;
+
+    fn gauge() -> Gauge {
+        Gauge::new(&Limits { memory: ByteSize(100), table_elements: 10, ..Limits::default() })
+    }
 
     #[test]
     fn memory_is_counted_over_all_memories_of_an_instance() {
-        let mut meter = Meter::new(100);
-        assert!(meter.memory_growing(0, 60, None).unwrap());
-        assert!(!meter.memory_growing(0, 60, None).unwrap());
-        assert_eq!(meter.refused(), Some((100, 120)));
-        assert!(meter.memory_growing(60, 100, None).unwrap());
+        let mut gauge = gauge();
+        assert!(gauge.memory_growing(0, 60, None).unwrap());
+        assert!(!gauge.memory_growing(0, 60, None).unwrap());
+        assert_eq!(gauge.refused(), Some(Refused::Memory(120)));
+        assert!(gauge.memory_growing(60, 100, None).unwrap());
         // Not by a failure it is told of, whatever it was that failed.
-        meter.memory_grow_failed(wasmtime::Error::msg("no memory")).unwrap();
-        assert!(!meter.memory_growing(100, 101, None).unwrap());
-        assert!(!meter.memory_growing(usize::MAX - 1, usize::MAX, None).unwrap());
+        gauge.memory_grow_failed(wasmtime::Error::msg("no memory")).unwrap();
+        assert!(!gauge.memory_growing(100, 101, None).unwrap());
+        assert!(!gauge.memory_growing(usize::MAX - 1, usize::MAX, None).unwrap());
     }
 
     #[test]
     fn a_growth_past_the_declared_maximum_is_not_charged() {
-        let mut meter = Meter::new(100);
-        assert!(!meter.memory_growing(0, 50, Some(10)).unwrap());
-        assert_eq!((meter.used, meter.refused()), (0, None));
-        assert!(!meter.table_growing(0, crate::engine::TABLE_ELEMENTS + 1, None).unwrap());
-        assert!(!meter.table_growing(0, 11, Some(10)).unwrap());
-        assert!(meter.table_growing(0, 10, Some(10)).unwrap());
+        let mut gauge = gauge();
+        assert!(!gauge.memory_growing(0, 50, Some(10)).unwrap());
+        assert_eq!((gauge.used, gauge.refused()), (0, None));
+        assert!(!gauge.table_growing(0, 9, Some(8)).unwrap());
+        assert!(gauge.table_growing(0, 10, Some(10)).unwrap());
+        assert_eq!(gauge.refused(), None);
+        assert!(!gauge.table_growing(10, 11, None).unwrap());
+        assert_eq!(gauge.refused(), Some(Refused::Table(11)));
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::host::http::Hooks;
 use crate::host::stdio::LogPipe;
-use crate::limits::{CpuClock, Meter};
+use crate::limits::{CpuClock, Gauge};
 use crate::log::CallLog;
 use gestalt_core::egress::Outbound;
 use gestalt_core::limits::Limits;
@@ -13,12 +13,6 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
-
-/// Header fields of one `fields` resource, in memory.
-const FIELD_BYTES: usize = 64 << 10;
-
-/// Random bytes in one call.
-const RANDOM_BYTES: u64 = 1 << 20;
 
 /// What the host side of every instance of one app refers to.
 pub(crate) struct AppHost {
@@ -38,7 +32,7 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     pub(crate) log: Arc<CallLog>,
     pub(crate) cpu: Arc<CpuClock>,
-    pub(crate) memory: Meter,
+    pub(crate) gauge: Gauge,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: Hooks,
@@ -53,17 +47,17 @@ impl State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
         let mut http = WasiHttpCtx::new();
-        http.set_field_size_limit(FIELD_BYTES);
+        http.set_field_size_limit(limits.field_bytes.as_usize());
         let wasi = WasiCtx::builder()
             .stdout(LogPipe { log: log.clone(), stream: LogStream::Stdout })
             .stderr(LogPipe { log: log.clone(), stream: LogStream::Stderr })
-            .max_random_size(RANDOM_BYTES)
+            .max_random_size(limits.random_bytes.0)
             .build();
-        let memory = Meter::new(limits.memory.as_usize());
+        let gauge = Gauge::new(limits);
         let hooks = Hooks { outbound: app.outbound.clone(), call: None };
         let (handles, hostcall_bytes) = (limits.handles, limits.hostcall_bytes.as_usize());
-        let mut store = Store::new(engine, Self { app, table, log, cpu, memory, wasi, http, hooks });
-        store.limiter(|state| &mut state.memory);
+        let mut store = Store::new(engine, Self { app, table, log, cpu, gauge, wasi, http, hooks });
+        store.limiter(|state| &mut state.gauge);
         store.set_max_component_handles(handles);
         store.set_hostcall_fuel(hostcall_bytes);
         store.set_epoch_deadline(1);

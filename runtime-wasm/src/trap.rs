@@ -1,5 +1,6 @@
 //! What the end of a guest means.
 
+use crate::limits::Refused;
 use crate::state::State;
 use gestalt_core::ExecError;
 use wasmtime::component::ResourceTableError;
@@ -49,8 +50,13 @@ fn of_trap(trap: Trap, state: &State) -> ExecError {
 }
 
 fn refused(state: &State) -> Option<ExecError> {
-    let (most, wanted) = state.memory.refused()?;
-    Some(over("memory", format!("{wanted} bytes wanted, {most} are allowed")))
+    let limits = &state.app.limits;
+    Some(match state.gauge.refused()? {
+        Refused::Memory(wanted) => over("memory", format!("{wanted} bytes wanted, {} are allowed", limits.memory.0)),
+        Refused::Table(wanted) => {
+            over("tableElements", format!("{wanted} entries wanted, {} are allowed", limits.table_elements))
+        }
+    })
 }
 
 fn over(what: &'static str, detail: String) -> ExecError {

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     fn verdict(wat: &str) -> String {
-        let limits = gestalt_core::limits::RuntimeLimits { pool_instances: 1, ..Default::default() };
+        let limits = crate::engine::small();
         let engine = crate::engine::build(&limits).unwrap();
         let component = Component::new(&engine, wat::parse_str(wat).unwrap()).unwrap();
         match check(&engine, &component) {

@@ -1,4 +1,4 @@
-use crate::{Audit, Client, Names, PATIENCE, artifacts_dir};
+use crate::{Audit, Client, Names, PATIENCE, artifacts_dir, gestaltd};
 use gestalt_config::{Mode, ProcessEnv};
 use gestalt_core::{Executor, Origin, Params, Principal, Reply};
 use gestalt_invoke::{AppState, Invocation, Problem};
@@ -69,7 +69,7 @@ impl TestHost {
         let files = write_config(dir.path(), config);
         let deployment = gestalt_config::load(&files, Mode::Strict, &ProcessEnv).unwrap_or_else(|e| panic!("{e}"));
         let (names, audit) = (Names::new(), Audit::new());
-        let options = Options { resolver: Some(names.clone()), audit: Some(audit.clone()) };
+        let options = Options { resolver: Some(names.clone()), audit: Some(audit.clone()), worker: Some(gestaltd()) };
         let daemon = Daemon::start(deployment, options).await.unwrap();
         daemon.ready().await;
         let client = Client::new(daemon.public_address());

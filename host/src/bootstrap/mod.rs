@@ -27,6 +27,7 @@ use gestalt_egress::{Egress, Resolver, SystemResolver};
 use gestalt_invoke::{Invoker, NestedInvoker, Settings};
 use gestalt_services::AppLog;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -40,6 +41,8 @@ pub struct Options {
     pub resolver: Option<Arc<dyn Resolver>>,
     /// Takes audit records; default the log.
     pub audit: Option<Arc<dyn audit::Sink>>,
+    /// The `gestaltd` that compiles components; default the binary this process runs.
+    pub worker: Option<PathBuf>,
 }
 
 /// A running daemon.
@@ -84,7 +87,8 @@ impl Daemon {
         let invoker = Invoker::new(apps.clone(), audit, metrics.clone(), settings);
         nested.connect(invoker.clone());
         let services = HostServices { apps: nested, logs: Arc::new(AppLog::default()) };
-        let runtimes = Arc::new(runtimes::Runtimes::new(deployment.clone()));
+        let worker = options.worker.unwrap_or_else(runtimes::this_binary);
+        let runtimes = Arc::new(runtimes::Runtimes::new(deployment.clone(), worker, metrics.clone()));
         let stage =
             apps::Stage { deployment: deployment.clone(), egress: egress.clone(), runtimes, services, base_url };
         let launching = apps::launch(stage, apps);

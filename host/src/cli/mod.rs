@@ -37,6 +37,12 @@ enum Command {
     },
     /// Print the version.
     Version,
+    /// Compile a component on behalf of the daemon that started this.
+    #[command(name = gestalt_runtime_wasm::worker::COMMAND, hide = true)]
+    Compile {
+        /// What it may take.
+        job: String,
+    },
 }
 
 /// Where the configuration comes from.
@@ -75,6 +81,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let result = match arguments.command {
         Some(Command::Version) => return version(),
+        Some(Command::Compile { job }) => return gestalt_runtime_wasm::worker::run(&job),
         Some(Command::Serve(sources)) => serve::run(&sources),
         Some(Command::Validate { sources, json }) => return validate::run(&sources, json),
         None => serve::run(&arguments.sources),

@@ -1,9 +1,9 @@
 //! Every bound of an app, hit on purpose. After each the app answers the next call.
 
-use crate::fixture::{Setup, call, runtime_limits, until};
+use crate::fixture::{Setup, call, runtime_limits, settings, until};
 use gestalt_core::ExecError;
-use gestalt_core::limits::{ByteSize, Limits, RuntimeLimits};
-use gestalt_runtime_wasm::{Runtime, Settings, WasmError};
+use gestalt_core::limits::{ByteSize, Limits, PoolLimits, RuntimeLimits};
+use gestalt_runtime_wasm::{Runtime, WasmError};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -164,8 +164,9 @@ async fn one_apps_storm_leaves_room_for_another() {
 #[tokio::test]
 async fn a_small_pool_serves_many_apps_and_never_runs_dry() {
     let dir = tempfile::tempdir().unwrap();
-    let limits = RuntimeLimits { pool_instances: 8, max_concurrency: 3, ..runtime_limits() };
-    let runtime = Runtime::build(Settings { limits, cache_dir: dir.path().into() }).unwrap();
+    let pool = PoolLimits { instances: 8, ..PoolLimits::default() };
+    let limits = RuntimeLimits { pool, max_concurrency: 3, ..runtime_limits() };
+    let runtime = Runtime::build(settings(limits, dir.path().into())).unwrap();
     let mut apps = Vec::new();
     for _ in 0..12 {
         apps.push(Setup::probe().limits(|l| l.standby = 4).launch_on(&runtime).await.unwrap());

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use gestalt_core::egress::{Body, EgressError, Outbound, SendOptions};
-use gestalt_core::limits::{Limits, RuntimeLimits};
+use gestalt_core::limits::{CompileLimits, Limits, PoolLimits, RuntimeLimits};
+use gestalt_core::metrics::{Event, Meter};
 use gestalt_core::service::{AppCall, AppInvoker, HostServices, LogEntry, LogSink};
 use gestalt_core::{
     AppName, Call, CallContext, CallLink, CredentialChoice, ExecError, Executor, Origin, Params, Principal, Reply,
@@ -47,14 +48,44 @@ pub(crate) fn example(name: &str) -> PathBuf {
 }
 
 pub(crate) fn runtime_limits() -> RuntimeLimits {
-    RuntimeLimits { pool_instances: 64, max_concurrency: 24, ..RuntimeLimits::default() }
+    let pool = PoolLimits { instances: 64, ..PoolLimits::default() };
+    // Compiling 20 MB on a busy machine, beside all the other tests.
+    let compile = CompileLimits { timeout: Duration::from_secs(300), ..CompileLimits::default() };
+    RuntimeLimits { pool, compile, max_concurrency: 24, ..RuntimeLimits::default() }
+}
+
+/// The daemon's binary, which compiles for every runtime: the one of the same build as this test.
+pub(crate) fn gestaltd() -> PathBuf {
+    let binary = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("gestaltd");
+    assert!(binary.exists(), "{} is missing; `cargo build --workspace --bins` makes it", binary.display());
+    binary
+}
+
+pub(crate) fn settings(limits: RuntimeLimits, cache_dir: PathBuf) -> Settings {
+    Settings { limits, cache_dir, worker: gestaltd(), meter: Arc::new(Events::default()) }
+}
+
+/// Keeps every metric event.
+#[derive(Default)]
+pub(crate) struct Events(Mutex<Vec<Event>>);
+
+impl Events {
+    pub(crate) fn all(&self) -> Vec<Event> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Meter for Events {
+    fn record(&self, event: Event) {
+        self.0.lock().unwrap().push(event);
+    }
 }
 
 /// The runtime most tests share, as apps share one in the daemon.
 pub(crate) fn runtime() -> &'static Runtime {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         let cache_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wasm-cache");
-        Runtime::build(Settings { limits: runtime_limits(), cache_dir }).unwrap()
+        Runtime::build(settings(runtime_limits(), cache_dir)).unwrap()
     });
     &RUNTIME
 }

@@ -1,19 +1,26 @@
 //! From a file to an app, or to the reason why not.
 
-use crate::fixture::{Setup, call, probe, runtime_limits};
-use gestalt_core::limits::{ByteSize, RuntimeLimits};
-use gestalt_runtime_wasm::{Runtime, Settings, WasmError};
+use crate::fixture::{Setup, call, probe, runtime_limits, settings};
+use gestalt_core::limits::{ByteSize, CompileLimits, RuntimeLimits};
+use gestalt_runtime_wasm::{Runtime, WasmError};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 fn runtime_in(dir: &Path, limits: RuntimeLimits) -> Runtime {
-    Runtime::build(Settings { limits, cache_dir: dir.join("cache") }).unwrap()
+    Runtime::build(settings(limits, dir.join("cache"))).unwrap()
 }
 
 fn entries(dir: &Path) -> Vec<PathBuf> {
     let all = fs::read_dir(dir.join("cache")).unwrap().map(|e| e.unwrap().path());
     all.filter(|p| p.extension().is_some_and(|e| e == "cwasm")).collect()
+}
+
+/// Of a runtime that has no time to compile anything.
+fn hasty() -> RuntimeLimits {
+    let compile = CompileLimits { timeout: Duration::from_millis(1), ..CompileLimits::default() };
+    RuntimeLimits { compile, ..runtime_limits() }
 }
 
 async fn failure_of(bytes: &[u8]) -> WasmError {
@@ -102,8 +109,7 @@ async fn a_component_that_is_too_large_is_not_read() {
 #[tokio::test]
 async fn compilation_has_its_time() {
     let dir = tempfile::tempdir().unwrap();
-    let limits = RuntimeLimits { compile_timeout: std::time::Duration::from_millis(1), ..runtime_limits() };
-    let error = Setup::probe().launch_on(&runtime_in(dir.path(), limits)).await.err().unwrap();
+    let error = Setup::probe().launch_on(&runtime_in(dir.path(), hasty())).await.err().unwrap();
     assert_eq!(error.to_string(), "component compile timed out after 1ms");
 }
 
@@ -115,7 +121,6 @@ async fn the_second_launch_compiles_nothing_and_a_bad_entry_is_replaced() {
         app.executor.execute(call("echo", r#"{"a":1}"#)).await.unwrap().body == r#"{"a":1}"#
     };
     // Whoever cannot compile within the time needs the cache.
-    let hasty = || RuntimeLimits { compile_timeout: std::time::Duration::from_millis(1), ..runtime_limits() };
     assert!(answers(&runtime_in(dir.path(), runtime_limits())).await);
     assert!(answers(&runtime_in(dir.path(), hasty())).await);
 
@@ -155,7 +160,6 @@ async fn an_app_that_refuses_or_contradicts_itself_does_not_launch() {
 #[test]
 fn a_cache_directory_that_cannot_be_one_is_an_error() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let settings = Settings { limits: runtime_limits(), cache_dir: file.path().join("cache") };
-    let error = Runtime::build(settings).err().unwrap();
+    let error = Runtime::build(settings(runtime_limits(), file.path().join("cache"))).err().unwrap();
     assert!(matches!(error, WasmError::Cache { .. }), "{error}");
 }

@@ -5,6 +5,7 @@
 mod boundary;
 mod bounds;
 mod calls;
+mod compiling;
 mod examples;
 mod fixture;
 mod loading;

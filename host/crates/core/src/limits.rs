@@ -68,8 +68,16 @@ pub enum Isolation {
 /// Bounds on one component app. Defaults are `Limits::default()`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Linear memory of one instance. Against allocation bombs.
+    /// Linear memory of one instance, all its memories together. Against allocation bombs.
     pub memory: ByteSize,
+    /// Linear memories of one instance. Against an instance that takes every memory slot of the pool.
+    pub memories: usize,
+    /// Tables of one instance. Against an instance that takes every table slot of the pool.
+    pub tables: usize,
+    /// Entries of one table, each a pointer of the host. Against growth that no memory limit sees.
+    pub table_elements: usize,
+    /// Core instances of one component. Against instantiation that multiplies.
+    pub instances: usize,
     /// Wall time of one call. Against guests that sleep or wait.
     pub timeout: Duration,
     /// CPU time of one call, counted in epoch ticks. Against endless loops.
@@ -86,6 +94,10 @@ pub struct Limits {
     pub handles: usize,
     /// Bytes a guest may pass to the host in one call of an import. Against huge lists lifted into host memory.
     pub hostcall_bytes: ByteSize,
+    /// Names and values of one `wasi:http` header collection. Against headers piled up in host memory.
+    pub field_bytes: ByteSize,
+    /// Random bytes in one call of `wasi:random`. Against draining time out of the machine's generator.
+    pub random_bytes: ByteSize,
     /// Started instances that stand by for the next call.
     pub standby: usize,
     /// One instance per call, or one for all.
@@ -96,14 +108,45 @@ pub struct Limits {
     pub result_depth: usize,
     /// What a call may write to stdout, stderr and the log, after which its writes fail. Against log floods.
     pub log_per_call: ByteSize,
+    /// The same for all calls of the app within a minute. Against a flood of many calls that each log a little.
+    pub log_per_minute: ByteSize,
+    /// When an app that keeps trapping is turned away at the door.
+    pub breaker: BreakerLimits,
     /// Bounds on outgoing HTTP.
     pub egress: EgressLimits,
+}
+
+/// The circuit breaker of one app. Against an app that traps on every call, each of which costs an instance, a
+/// backtrace and a log line.
+///
+/// It opens when within `window` at least `traps` calls ended in a trap and those are more than half of all that ended:
+/// an app that answers most of its callers is not closed to all because of a few.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakerLimits {
+    /// Traps that open it; 0 means never.
+    pub traps: u32,
+    /// The time within which they count.
+    pub window: Duration,
+    /// How long calls are turned away, after which one call may try.
+    pub cooldown: Duration,
+}
+
+impl Default for BreakerLimits {
+    fn default() -> Self {
+        Self { traps: 5, window: Duration::from_secs(60), cooldown: Duration::from_secs(30) }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             memory: ByteSize::mib(128),
+            // A main module and its adapter have one memory each, and a table each with a few for shims.
+            memories: 8,
+            tables: 32,
+            // JavaScript engines need 7,780 and CPython 5,762 to begin with.
+            table_elements: 20_000,
+            instances: 64,
             timeout: Duration::from_secs(30),
             cpu_time: Duration::from_secs(5),
             startup_timeout: Duration::from_secs(10),
@@ -112,11 +155,15 @@ impl Default for Limits {
             queue_timeout: Duration::from_secs(5),
             handles: 4096,
             hostcall_bytes: ByteSize::mib(16),
+            field_bytes: ByteSize::kib(64),
+            random_bytes: ByteSize::mib(1),
             standby: 2,
             isolation: Isolation::Invocation,
             result: ByteSize::mib(8),
             result_depth: 64,
             log_per_call: ByteSize::kib(256),
+            log_per_minute: ByteSize::mib(1),
+            breaker: BreakerLimits::default(),
             egress: EgressLimits::default(),
         }
     }
@@ -169,29 +216,117 @@ impl Default for EgressLimits {
 pub struct RuntimeLimits {
     /// Component file. Checked before a byte of it is parsed, against parser and compiler bombs.
     pub max_component_size: ByteSize,
-    /// Compilation of one component. Against code that compiles for hours.
-    pub compile_timeout: Duration,
-    /// Instance slots of the pool: no more instances than this live at once, all apps together.
-    pub pool_instances: u32,
-    /// Largest linear memory any app of this runtime may be given; reserved address space per slot.
-    pub pool_memory: ByteSize,
+    /// Compilation in a process of its own.
+    pub compile: CompileLimits,
+    /// Instance slots.
+    pub pool: PoolLimits,
+    /// Stack of wasm frames. Against recursion without end, which traps when it is used up.
+    pub stack: ByteSize,
+    /// Frames in the backtrace of a trap. Against a recursion that makes a log line of half a million of them.
+    pub backtrace_frames: usize,
     /// Tick of the CPU clock: how exactly `cpu_time` is kept, and how soon a busy guest yields its thread.
     pub epoch_interval: Duration,
     /// Calls running at once, all apps together.
     pub max_concurrency: usize,
+    /// The longest `timeout` a profile may give an app. Against a profile that lets calls hold slots for hours.
+    pub max_timeout: Duration,
 }
 
 impl Default for RuntimeLimits {
     fn default() -> Self {
         Self {
             max_component_size: ByteSize::mib(32),
-            compile_timeout: Duration::from_secs(60),
-            pool_instances: 256,
-            pool_memory: ByteSize::mib(512),
+            compile: CompileLimits::default(),
+            pool: PoolLimits::default(),
+            stack: ByteSize::kib(512),
+            backtrace_frames: 16,
             epoch_interval: Duration::from_millis(10),
             max_concurrency: 128,
+            max_timeout: Duration::from_secs(300),
         }
     }
+}
+
+/// Bounds on the process that parses and compiles one component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Wall time, from its start on and not while it waits for a place. Against code that compiles for hours.
+    pub timeout: Duration,
+    /// Its address space. Against code that makes the compiler fill the machine's memory.
+    pub memory: ByteSize,
+    /// Such processes at once; the others wait. Against a hundred bombs that are compiled at the same moment.
+    pub workers: usize,
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(60), memory: ByteSize::mib(1024), workers: 2 }
+    }
+}
+
+/// The instance pool of a runtime: address space reserved once, of which an instance uses what it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolLimits {
+    /// Instance slots: no more instances than this live at once, all apps together.
+    pub instances: u32,
+    /// Largest linear memory any app of this runtime may be given; reserved address space per slot.
+    pub memory: ByteSize,
+    /// Linear memory slots.
+    pub memories: u32,
+    /// Table slots.
+    pub tables: u32,
+    /// Entries of one table slot: the most `Limits::table_elements` can allow.
+    pub table_elements: usize,
+    /// Stacks for calls.
+    pub stacks: u32,
+    /// Unused slots that keep the mapping of the component they last held, which spares its next instance the mapping.
+    pub warm_slots: u32,
+    /// Of the calls that run at once, and of the slots for instances standing by, the percentage one app may have,
+    /// whatever its own `concurrency`. Against an app that drains the pool.
+    pub share: u32,
+    /// Bytes of a linear memory that are cleared by hand and kept, instead of given back to the system. With the
+    /// pagemap scan only those of them that were written are cleared; without it all are, which is slower than giving
+    /// them back unless they are few.
+    pub keep_memory: ByteSize,
+    /// The same for a table.
+    pub keep_table: ByteSize,
+    /// Whether the kernel is asked which pages an instance has written (`PAGEMAP_SCAN`, Linux 6.7).
+    pub pagemap_scan: PagemapScan,
+}
+
+impl Default for PoolLimits {
+    fn default() -> Self {
+        Self {
+            instances: 256,
+            memory: ByteSize::mib(512),
+            memories: 256,
+            // Four for each instance: the main module's, and those of its shims.
+            tables: 1024,
+            table_elements: 20_000,
+            // A call has one, and a second for the moment a refused import gives back what it was lent.
+            stacks: 512,
+            warm_slots: 32,
+            share: 50,
+            keep_memory: ByteSize::mib(1),
+            keep_table: ByteSize::kib(64),
+            pagemap_scan: PagemapScan::Auto,
+        }
+    }
+}
+
+/// How the pages an instance has written are found when its slot is cleared.
+///
+/// The scan reports pages that are present. One that was swapped out is written and not present: it would be taken for
+/// clean, and would carry the data of one call into the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PagemapScan {
+    /// By the scan if the kernel has it and the machine has no swap when the runtime is built.
+    #[default]
+    Auto,
+    /// By the scan, or the runtime is not built. The operator answers for there being no swap, ever.
+    On,
+    /// Not at all: everything is cleared or given back.
+    Off,
 }
 
 #[cfg(test)]

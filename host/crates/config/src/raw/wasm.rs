@@ -16,10 +16,16 @@ pub(crate) struct RawWasm {
     pub(crate) compile: Option<RawCompile>,
     /// Instance slots.
     pub(crate) pool: Option<RawPool>,
+    /// Stack of wasm frames.
+    pub(crate) stack: Option<String>,
+    /// Frames in the backtrace of a trap.
+    pub(crate) backtrace_frames: Option<i64>,
     /// Tick of the CPU clock.
     pub(crate) epoch_interval: Option<String>,
     /// Calls at once, all apps together.
     pub(crate) max_concurrency: Option<i64>,
+    /// The longest `timeout` of an app.
+    pub(crate) max_timeout: Option<String>,
     /// Profiles an app chooses with `runtime.template`, each laid over the bounds given here.
     pub(crate) templates: Option<BTreeMap<String, Option<RawProfile>>>,
     /// The bounds of each app.
@@ -33,6 +39,14 @@ pub(crate) struct RawWasm {
 pub(crate) struct RawProfile {
     /// Memory of an instance.
     pub(crate) memory: Option<String>,
+    /// Linear memories of an instance.
+    pub(crate) memories: Option<i64>,
+    /// Tables of an instance.
+    pub(crate) tables: Option<i64>,
+    /// Entries of a table.
+    pub(crate) table_elements: Option<i64>,
+    /// Core instances of a component.
+    pub(crate) instances: Option<i64>,
     /// Wall time of a call.
     pub(crate) timeout: Option<String>,
     /// CPU time of a call.
@@ -49,6 +63,10 @@ pub(crate) struct RawProfile {
     pub(crate) handles: Option<i64>,
     /// Bytes passed to the host in one call of an import.
     pub(crate) hostcall_bytes: Option<String>,
+    /// Bytes of one collection of header fields.
+    pub(crate) field_bytes: Option<String>,
+    /// Random bytes in one call.
+    pub(crate) random_bytes: Option<String>,
     /// Started instances standing by.
     pub(crate) standby: Option<i64>,
     /// `invocation`: an instance per call. `app`: one for all calls.
@@ -59,6 +77,8 @@ pub(crate) struct RawProfile {
     pub(crate) result_depth: Option<i64>,
     /// Log output.
     pub(crate) logs: Option<RawLogs>,
+    /// When an app that keeps trapping is turned away.
+    pub(crate) breaker: Option<RawBreaker>,
     /// Outgoing HTTP.
     pub(crate) egress: Option<RawEgressLimits>,
 }
@@ -74,8 +94,12 @@ pub(crate) enum RawIsolation {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawCompile {
-    /// For one component.
+    /// For one component, from the start of its compilation.
     pub(crate) timeout: Option<String>,
+    /// Address space for one component.
+    pub(crate) memory: Option<String>,
+    /// Components at once.
+    pub(crate) workers: Option<i64>,
 }
 
 /// Instance slots.
@@ -86,6 +110,44 @@ pub(crate) struct RawPool {
     pub(crate) instances: Option<i64>,
     /// Largest memory of one.
     pub(crate) memory: Option<String>,
+    /// Linear memory slots.
+    pub(crate) memories: Option<i64>,
+    /// Table slots.
+    pub(crate) tables: Option<i64>,
+    /// Entries of a table slot.
+    pub(crate) table_elements: Option<i64>,
+    /// Stacks for calls.
+    pub(crate) stacks: Option<i64>,
+    /// Unused slots that stay ready for the component they held.
+    pub(crate) warm_slots: Option<i64>,
+    /// Percentage one app may have.
+    pub(crate) share: Option<i64>,
+    /// Bytes of a linear memory that are cleared and kept.
+    pub(crate) keep_memory: Option<String>,
+    /// Bytes of a table that are cleared and kept.
+    pub(crate) keep_table: Option<String>,
+    /// `auto`: unless the machine has swap. `on`, `off`.
+    pub(crate) pagemap_scan: Option<RawPagemapScan>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum RawPagemapScan {
+    Auto,
+    On,
+    Off,
+}
+
+/// When an app that keeps trapping is turned away.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawBreaker {
+    /// Traps that open it; 0 for never.
+    pub(crate) traps: Option<i64>,
+    /// The time within which they count.
+    pub(crate) window: Option<String>,
+    /// How long calls are turned away.
+    pub(crate) cooldown: Option<String>,
 }
 
 /// Log output.
@@ -94,6 +156,8 @@ pub(crate) struct RawPool {
 pub(crate) struct RawLogs {
     /// Bytes one call may write.
     pub(crate) per_call: Option<String>,
+    /// Bytes all calls may write within a minute.
+    pub(crate) per_minute: Option<String>,
 }
 
 /// Outgoing HTTP.

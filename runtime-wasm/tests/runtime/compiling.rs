@@ -1,0 +1,243 @@
+//! The process that compiles: what it may take, what it has given up, and that no bomb reaches beyond it.
+
+use crate::fixture::{Events, Setup, call, gestaltd, probe, runtime_limits, settings, until};
+use gestalt_core::limits::{ByteSize, CompileLimits, RuntimeLimits};
+use gestalt_core::metrics::Event;
+use gestalt_runtime_wasm::{Runtime, Settings, WasmError, worker};
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+fn runtime(dir: &Path, compile: CompileLimits) -> Runtime {
+    let limits = RuntimeLimits { compile, ..runtime_limits() };
+    Runtime::build(settings(limits, dir.join("cache"))).unwrap()
+}
+
+fn written(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = dir.join(name);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+/// A number as the format has it.
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number > 0x7f {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+/// Bytes with their length before them.
+fn sized(bytes: &[u8]) -> Vec<u8> {
+    [leb(bytes.len()), bytes.to_vec()].concat()
+}
+
+fn section(id: u8, bytes: &[u8]) -> Vec<u8> {
+    [vec![id], sized(bytes)].concat()
+}
+
+/// A component that holds this module, so many times.
+fn component(module: &[u8], times: usize) -> Vec<u8> {
+    [COMPONENT, &section(1, module).repeat(times)].concat()
+}
+
+/// A bound no other test has.
+const OWN: u64 = (1 << 30) + 4096;
+
+/// Functions that take longer to compile than any test waits, and one that takes more memory than a test allows.
+const SLOW: usize = 40;
+const STEPS: usize = 10_000;
+const BIG: usize = 60_000;
+
+/// A component around functions of so many steps, each of which the optimizer has to look at.
+fn heavy(functions: usize, steps: usize) -> Vec<u8> {
+    let mut code = leb(functions);
+    for function in 0..functions {
+        // Four more locals of type i32.
+        let mut body = vec![1, 4, 0x7f];
+        for step in 0..steps {
+            let (a, b, to) = ((step % 6) as u8, ((step * 5 + function) % 6) as u8, ((step * 7) % 6) as u8);
+            let constant = [vec![0x41], leb(step & 0x3f)].concat();
+            // block; if a < step, leave it; to = rotl(a * b, step); end
+            body.extend([&[0x02, 0x40, 0x20, a][..], &constant, &[0x49, 0x0d, 0, 0x20, a, 0x20, b, 0x6c]].concat());
+            body.extend([&constant[..], &[0x77, 0x21, to, 0x0b]].concat());
+        }
+        body.extend([0x20, 2, 0x0b]);
+        code.extend(sized(&body));
+    }
+    let types = section(1, &[1, 0x60, 2, 0x7f, 0x7f, 1, 0x7f]);
+    let declared = section(3, &[leb(functions), vec![0; functions]].concat());
+    component(&[MODULE, &types, &declared, &section(10, &code)].concat(), 1)
+}
+
+/// Row G19, by time: the worker is killed, and the app beside the bomb neither waits for it nor suffers.
+#[tokio::test(flavor = "multi_thread")]
+async fn g19_a_compile_bomb_is_killed_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let bomb = written(dir.path(), "bomb.wasm", &heavy(SLOW, STEPS));
+    let timeout = Duration::from_secs(5);
+    let runtime = runtime(dir.path(), CompileLimits { timeout, memory: ByteSize(OWN), workers: 2 });
+    let begun = Instant::now();
+    let timed = async |path: PathBuf| (Setup::of(path).launch_on(&runtime).await.err().unwrap(), begun.elapsed());
+    let empty = r#"(component (instance $i) (export "gestalt:provider/app-provider@0.4.0" (instance $i)))"#;
+    let (bombed, beside) =
+        tokio::join!(timed(bomb), timed(written(dir.path(), "empty.wasm", &wat::parse_str(empty).unwrap())));
+    assert_eq!(bombed.0.to_string(), "component compile timed out after 5s");
+    assert!(bombed.1 < Duration::from_secs(30), "{:?}", bombed.1);
+    // It was compiled, and then found to be empty, before the bomb had gone off.
+    assert!(matches!(beside.0, WasmError::Mismatch(_)), "{}", beside.0);
+    assert!(beside.1 < bombed.1, "{:?}", beside.1);
+    until("gone", || workers(OWN) == 0).await;
+}
+
+/// Row G19, by memory.
+#[tokio::test]
+async fn g19_a_compile_bomb_is_killed_by_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let bomb = written(dir.path(), "bomb.wasm", &heavy(1, BIG));
+    let small = CompileLimits { memory: ByteSize::mib(160), timeout: Duration::from_secs(60), workers: 1 };
+    let error = Setup::of(bomb).launch_on(&runtime(dir.path(), small)).await.err().unwrap();
+    assert_eq!(error.to_string(), "component compile needs more than 160MiB, the runtime's compile.memory");
+}
+
+/// Row G19, by what the format cannot express: errors, and no panic.
+#[tokio::test]
+async fn g19_nesting_and_numbers_are_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = runtime(dir.path(), runtime_limits().compile);
+    let nested = (0..2_000).fold(COMPONENT.to_vec(), |inner, _| [COMPONENT, &section(4, &inner)].concat());
+    let types = [leb(1_000_001), [0x60, 0, 0].repeat(1_000_001)].concat();
+    let functions = [leb(1_000_001), vec![0; 1_000_001]].concat();
+    let nothing = section(1, &[1, 0x60, 0, 0]);
+    let no_code = [leb(8 << 20), vec![0; 16]].concat();
+    for (name, bytes) in [
+        ("nested", nested),
+        ("modules", component(MODULE, 1_001)),
+        ("types", component(&[MODULE, &section(1, &types)].concat(), 1)),
+        ("functions", component(&[MODULE, &nothing, &section(3, &functions)].concat(), 1)),
+        ("code", component(&[MODULE, &section(10, &no_code)].concat(), 1)),
+    ] {
+        let path = written(dir.path(), name, &bytes);
+        let error = Setup::of(path).launch_on(&runtime).await.err().unwrap();
+        assert!(matches!(error, WasmError::Invalid(_) | WasmError::WrongWorld { .. }), "{name}: {error}");
+    }
+    let app = Setup::probe().launch_on(&runtime).await.unwrap();
+    assert_eq!(app.executor.execute(call("echo", r#"{"a":1}"#)).await.unwrap().body, r#"{"a":1}"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_apps_of_one_component_compile_it_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let events = Arc::new(Events::default());
+    let settings = Settings { meter: events.clone(), ..settings(runtime_limits(), dir.path().join("cache")) };
+    let runtime = Runtime::build(settings).unwrap();
+    let apps = futures::future::join_all((0..100).map(|_| Setup::probe().launch_on(&runtime))).await;
+    let apps: Vec<_> = apps.into_iter().map(|app| app.unwrap_or_else(|e| panic!("{e}"))).collect();
+    let compiled =
+        |events: &Events| events.all().iter().filter(|e| matches!(e, Event::Compile { cached: false, .. })).count();
+    assert_eq!((compiled(&events), events.all().len()), (1, 1));
+    drop(apps);
+    // Nobody holds it any more: it is mapped again.
+    Setup::probe().launch_on(&runtime).await.unwrap();
+    assert!(matches!(events.all()[..], [_, Event::Compile { cached: true, .. }]), "{:?}", events.all());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bomb_under_many_names_goes_off_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let bombs: Vec<_> = (0..10).map(|i| written(dir.path(), &format!("{i}.wasm"), &heavy(SLOW, STEPS))).collect();
+    let short = CompileLimits { timeout: Duration::from_secs(2), ..CompileLimits::default() };
+    let runtime = runtime(dir.path(), short);
+    let begun = Instant::now();
+    let failed = futures::future::join_all(bombs.into_iter().map(|b| Setup::of(b).launch_on(&runtime))).await;
+    for app in failed {
+        assert!(matches!(app.err().unwrap(), WasmError::CompileTimeout(_)));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_launch_that_is_given_up_takes_its_worker_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let bomb = written(dir.path(), "bomb.wasm", &heavy(SLOW, STEPS));
+    let runtime = runtime(dir.path(), CompileLimits { memory: ByteSize(OWN + 1), ..CompileLimits::default() });
+    {
+        let launch = Setup::of(bomb).launch_on(&runtime);
+        tokio::pin!(launch);
+        tokio::select! {
+            _ = &mut launch => panic!("it compiled"),
+            () = until("compiling", || workers(OWN + 1) > 0) => {}
+        }
+    }
+    until("gone", || workers(OWN + 1) == 0).await;
+}
+
+#[tokio::test]
+async fn without_a_worker_nothing_compiles() {
+    let dir = tempfile::tempdir().unwrap();
+    for (worker, expect) in [("/no/such/file", "cannot be started"), ("/bin/true", "answered nothing")] {
+        let settings = Settings { worker: worker.into(), ..settings(runtime_limits(), dir.path().join("cache")) };
+        let error = Setup::probe().launch_on(&Runtime::build(settings).unwrap()).await.err().unwrap();
+        assert!(error.to_string().contains(expect), "{worker}: {error}");
+    }
+}
+
+/// A worker as the daemon starts it, waiting for its component.
+fn waiting(memory: u64) -> Child {
+    Command::new(gestaltd())
+        .args([worker::COMMAND, &format!("memory={memory},cpu=60,parent={}", std::process::id())])
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_worker_has_given_up_all_it_can_before_it_reads() {
+    let mut child = waiting(1 << 30);
+    let about = |what: &str| fs::read_to_string(format!("/proc/{}/{what}", child.id())).unwrap_or_default();
+    until("confined", || about("status").contains("Seccomp_filters:\t2")).await;
+    let status = about("status");
+    assert!(status.contains("NoNewPrivs:\t1") && status.contains("Seccomp:\t2"), "{status}");
+    assert_eq!(about("environ"), "");
+    let limits = about("limits");
+    let limit = |name: &str| {
+        let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
+        line[name.len()..].split_whitespace().next().unwrap().to_owned()
+    };
+    let names = ["Max address space", "Max cpu time", "Max open files", "Max core file size", "Max file size"];
+    assert_eq!(names.map(limit), ["1073741824", "60", "3", "0", "0"]);
+    // It still works.
+    child.stdin.take().unwrap().write_all(&fs::read(probe()).unwrap()).unwrap();
+    let mut artifact = Vec::new();
+    child.stdout.take().unwrap().read_to_end(&mut artifact).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(artifact[..5], *b"+\x7fELF");
+}
+
+#[tokio::test]
+async fn a_worker_serves_nobody_but_its_daemon() {
+    for job in ["", "memory=1", "memory=1073741824,cpu=60,parent=1"] {
+        let output = Command::new(gestaltd()).args([worker::COMMAND, job]).stdin(Stdio::null()).output().unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty(), "{job}: {output:?}");
+    }
+}
+
+/// Workers alive whose bound on memory is this one: the tests beside have workers too.
+fn workers(memory: u64) -> usize {
+    let job = format!("memory={memory},");
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).contains(&job)).count()
+}
