@@ -13,12 +13,14 @@ use gestalt_declarative::{RestExecutor, RestLimits, RestOperation, RestSurface};
 use gestalt_invoke::{AppInfo, Apps};
 use gestalt_runtime_process::{AppCommand, ProcessSpec, Timeouts, source};
 use gestalt_runtime_wasm::AppSpec;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Prepares, builds if need be, and starts one app.
 pub(super) async fn app(stage: &Stage, apps: &Apps, app: &App) -> anyhow::Result<Arc<dyn Executor>> {
-    let file = app.manifest.clone();
+    let Some(file) = app.source.manifest().map(Path::to_owned) else {
+        bail!("{}: a package that is to be fetched is not available yet", app.source.at);
+    };
     let manifest = tokio::task::spawn_blocking(move || Manifest::load(&file)).await?;
     let manifest = manifest.map_err(|problems| anyhow!("manifest refused\n{problems}"))?;
     for warning in manifest.warnings.iter() {
@@ -71,8 +73,8 @@ async fn component(stage: &Stage, app: &App, name: &str, file: PathBuf) -> anyho
     let spec = AppSpec {
         app: app.name.clone(),
         component: file,
-        config: app.config.clone(),
-        env: app.env.clone(),
+        config: app.config.0.clone(),
+        env: package::environment(app),
         outbound: outbound(stage, app, limits.egress.clone()),
         limits,
         services: stage.services.clone(),
@@ -91,7 +93,7 @@ async fn native(
         Some(catalog) => catalog,
         None => {
             let file = stage.cache(app)?.join("catalog.yaml");
-            let text = source::export_catalog(&command, &app.name, &app.env, &file).await;
+            let text = source::export_catalog(&command, &app.name, &package::environment(app), &file).await;
             let read = gestalt_config::read_catalog(&text.context("asking the app for its catalog")?, &file);
             read.map_err(|problems| anyhow!("catalog refused\n{problems}"))?
         }
@@ -99,8 +101,8 @@ async fn native(
     let spec = ProcessSpec {
         app: app.name.clone(),
         command,
-        env: app.env.clone(),
-        config: app.config.clone(),
+        env: package::environment(app),
+        config: app.config.0.clone(),
         catalog: Arc::new(catalog),
         public_base_url: stage.base_url.clone(),
         timeouts: Timeouts::default(),

@@ -6,6 +6,7 @@ use gestalt_config::manifest::phases::Command;
 use gestalt_config::{App, Manifest, Runtime};
 use gestalt_runtime_process::source::{self, Entrypoint, SourcePackage, Step};
 use gestalt_runtime_process::{AppCommand, ProcessError};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,9 @@ pub(super) async fn choose(stage: &Stage, app: &App, manifest: &Manifest) -> any
     let package = package(manifest, app, stage.cache(app)?);
     let placed = stage.deployment.placed(app);
     let wants_wasm = matches!(placed, Some(Runtime::Wasm(_)));
+    if matches!(placed, Some(Runtime::Hosted(_))) {
+        bail!("a runtime from a package is not available yet");
+    }
     if let Some(artifact) = artifact(manifest, wants_wasm) {
         let command = source::prepare(&only(package.clone(), artifact)).await.context("preparing the package")?;
         if is_wasm(&command.program)? {
@@ -79,6 +83,11 @@ fn is_wasm(file: &Path) -> anyhow::Result<bool> {
     Ok(head == *b"\0asm")
 }
 
+/// The app's environment variables, on their way into its process.
+pub(super) fn environment(app: &App) -> BTreeMap<String, String> {
+    app.env.iter().map(|(name, value)| (name.clone(), value.expose().clone())).collect()
+}
+
 /// The manifest's phases in the words of the crate that runs them.
 fn package(manifest: &Manifest, app: &App, cache: PathBuf) -> SourcePackage {
     let step = |command: &Command, inputs: &[PathBuf]| Step {
@@ -97,7 +106,7 @@ fn package(manifest: &Manifest, app: &App, cache: PathBuf) -> SourcePackage {
             .entrypoint
             .as_ref()
             .map(|e| Entrypoint { artifact_path: e.artifact_path.clone(), args: e.args.clone() }),
-        env: app.env.clone(),
+        env: environment(app),
         cache,
     }
 }

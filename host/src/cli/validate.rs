@@ -11,7 +11,8 @@ pub(super) fn run(sources: &Sources, json: bool) -> ExitCode {
         Err(problems) => (None, problems),
     };
     for (deployment, app) in deployment.iter().flat_map(|d| d.apps.values().map(move |app| (d, app))) {
-        let checked = Manifest::load(&app.manifest).and_then(|manifest| deployment.check_config(app, &manifest));
+        let Some(file) = app.source.manifest() else { continue };
+        let checked = Manifest::load(file).and_then(|manifest| deployment.check_config(app, &manifest));
         if let Err(found) = checked {
             problems.extend(found);
         }

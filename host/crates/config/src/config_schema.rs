@@ -40,14 +40,18 @@ impl Deployment {
         let Some(path) = &manifest.config_schema else { return Ok(()) };
         let schema = Schema::read(manifest, path)?;
         let empty = Value::Object(Map::new());
-        let config = app.config.as_ref().unwrap_or(&empty);
+        let config = app.config.0.as_ref().unwrap_or(&empty);
         let at = KeyPath::default().key("apps").key(app.name.as_str()).key("config");
         let nothing = Node { span: Span::default(), tree: Tree::Null };
         let node = self.origin.tree.find(&at).node.unwrap_or(&nothing);
         let mut findings = Vec::new();
         for error in schema.validator.iter_errors(config) {
             for violation in violations(&error, config, node, &schema.value) {
-                findings.push(place(&self.origin.tree, &at, violation));
+                let finding = place(&self.origin.tree, &at, violation);
+                // A secret that is still to be supplied is judged when it is there.
+                let there = self.origin.tree.find(&finding.path).node;
+                let pending = there.is_some_and(|node| matches!(node.tree, Tree::Secret { .. }));
+                findings.extend((!pending || self.secret_refs().is_empty()).then_some(finding));
             }
         }
         if findings.is_empty() { Ok(()) } else { Err(self.origin.sources.report(findings)) }

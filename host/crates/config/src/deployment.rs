@@ -1,14 +1,41 @@
 //! A deployment that has passed every check that needs no running app: what `bootstrap` builds from.
 
+mod app;
+mod authorization;
+mod connections;
+mod providers;
+mod source;
+mod workflows;
+
+pub use app::{
+    Ack, AllowedOperation, App, AppUi, HttpBinding, Invokes, RouteAuth, SchemeKind, SchemeSecret, SecurityScheme,
+    SurfaceUrls,
+};
+pub use authorization::{Authorization, Object, Policy, Relationship, ResourceType};
+pub use connections::{
+    Auth, AuthKind, AuthValue, Binding, Connection, ConnectionMode, CredentialField, Discovery, Oauth, Param, Refresh,
+};
+pub use providers::{
+    Agent, Audit, Config, Database, Entries, Harness, InstallCommand, InstallRun, Level, LogStyle, Otlp, Provider,
+    Providers, Secrets, Telemetry, UiBundle, WorkflowProvider,
+};
+pub use source::{SnapshotRepository, Source, SourceForm};
+pub use workflows::{
+    AgentTurn, AppCall, Cron, EventTrigger, Message, RunAs, Schedule, Step, Task, Tool, Value, Workflow, Workflows,
+};
+
 use crate::config_schema::Origin;
+use crate::env::Mode;
 use crate::problem::{Location, Problems};
-use gestalt_core::egress::{Rules, Settings};
+use crate::secrets::Pending;
+use gestalt_core::egress::Settings;
 use gestalt_core::limits::{Limits, RuntimeLimits};
 use gestalt_core::{AppName, Secret};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The name of the built-in wasm runtime, which is there also when no entry configures it.
 pub const WASM: &str = "wasm";
@@ -18,12 +45,27 @@ pub const WASM: &str = "wasm";
 pub struct Deployment {
     /// The daemon itself.
     pub server: Server,
+    /// Who may do what.
+    pub authorization: Authorization,
+    /// Upstream credentials, by id.
+    pub connections: BTreeMap<String, Connection>,
+    /// Indexes of packages: an http(s) or file URL each, by name.
+    pub provider_repositories: BTreeMap<String, String>,
+    /// Roots of prepared artifacts, by name.
+    pub snapshot_repositories: BTreeMap<String, SnapshotRepository>,
+    /// What the daemon and apps are served by.
+    pub providers: Providers,
     /// Where apps may run, by name. Always has a [`Runtime::Wasm`] called [`WASM`].
     pub runtimes: BTreeMap<String, Runtime>,
+    /// What runs by itself.
+    pub workflows: Workflows,
     /// The apps, by name.
     pub apps: BTreeMap<AppName, App>,
     /// What is allowed but likely not meant.
     pub warnings: Problems,
+    pub(crate) pending: Pending,
+    pub(crate) mode: Mode,
+    pub(crate) home: PathBuf,
     pub(crate) origin: Arc<Origin>,
 }
 
@@ -36,8 +78,19 @@ pub struct Server {
     pub management: Option<Management>,
     /// How browsers reach the public listener: an absolute http(s) URL without final slash.
     pub base_url: Option<String>,
-    /// The root secret. Empty only when read with [`Mode::Lenient`](crate::Mode::Lenient).
+    /// The root secret. Empty when read with [`Mode::Lenient`](crate::Mode::Lenient), or while it is
+    /// [still to be supplied](Deployment::secret_refs).
     pub encryption_key: Secret<String>,
+    /// Lifetime of new API tokens. Default 30 days.
+    pub api_token_ttl: Duration,
+    /// The built-in operator pages.
+    pub admin: Admin,
+    /// Catalogs larger than this are narrowed to a provider that is named; 0 narrows all. Default 200.
+    pub tool_narrowing_threshold: usize,
+    /// Whether providers on developers' machines may stand in for apps; the state is kept in the daemon's database.
+    pub dev_attach: bool,
+    /// Where hosted runtimes call back: an absolute http(s) origin. Default: `base_url`.
+    pub relay_base_url: Option<String>,
     /// Where the daemon keeps what it prepares. Default: the directory of the leftmost file.
     pub artifacts_dir: PathBuf,
     /// What apps may reach, as far as all share it.
@@ -55,13 +108,26 @@ pub struct Management {
     pub base_url: Option<String>,
 }
 
+/// The built-in operator pages (seed 004, `server.admin`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admin {
+    /// Who may load them: a key of the policies.
+    pub authorization_policy: Option<String>,
+    /// Roles of that policy that are let in; not empty when there is one.
+    pub allowed_roles: Vec<String>,
+    /// A key of the UI bundles, whose `admin/` takes the place of the built-in pages.
+    pub ui: Option<String>,
+}
+
 /// Where an app may run (seed 004, `runtime.providers.<name>`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Runtime {
     /// As a child process of the daemon.
     Local,
     /// As a WebAssembly component.
     Wasm(Box<WasmRuntime>),
+    /// In sessions of a backend, which a package provides.
+    Hosted(Box<Provider>),
 }
 
 /// A `driver: wasm` runtime: its typed `config`.
@@ -82,43 +148,60 @@ impl WasmRuntime {
     }
 }
 
-/// One app (seed 004, `apps.<name>`).
+/// Where an app or provider asked to run (seed 004, `apps.<name>.runtime`).
 #[derive(Clone, Debug, PartialEq)]
-pub struct App {
-    /// Its key.
-    pub name: AppName,
-    /// Where its entry begins, in the last file that has one.
-    pub at: Location,
-    /// Its manifest file, which exists.
-    pub manifest: PathBuf,
-    /// Where `source` was given.
-    pub manifest_at: Location,
-    /// Overrides the manifest's.
-    pub display_name: Option<String>,
-    /// Overrides the manifest's.
-    pub description: Option<String>,
-    /// An SVG file that exists; overrides the manifest's.
-    pub icon_file: Option<PathBuf>,
-    /// The app's own configuration: always an object when there.
-    pub config: Option<serde_json::Value>,
-    /// Environment variables of the app.
-    pub env: BTreeMap<String, String>,
-    /// The whole network the app has.
-    pub egress: Rules,
-    /// The runtime it asked for. `None` is no `runtime` key: a component runs in [`Deployment::component_runtime`],
-    /// anything else on this machine.
-    pub placement: Option<Placement>,
-}
-
-/// Where an app asked to run (seed 004, `apps.<name>.runtime`).
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// A key of [`Deployment::runtimes`]; the default runtime when none was named.
     pub runtime: String,
-    /// A profile of that runtime, which exists.
+    /// A profile of that runtime. It exists, unless the runtime is [hosted](Runtime::Hosted).
     pub template: Option<String>,
+    /// OCI image.
+    pub image: Option<String>,
+    /// Credentials for the image: the JSON text of a Docker configuration.
+    pub image_pull_auth: Option<Secret<String>>,
+    /// Labels of the session.
+    pub metadata: BTreeMap<String, String>,
+    /// Sessions kept ready; agents and workflow providers have it.
+    pub pool: Option<SessionPool>,
+    /// Checkouts before a session; agents may have it.
+    pub workspace: Option<Workspace>,
     /// Where it was written.
     pub at: Location,
+}
+
+/// Sessions kept ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionPool {
+    /// At least so many, and at most.
+    pub ready: std::ops::RangeInclusive<u32>,
+    /// For one session.
+    pub startup_timeout: Duration,
+    /// Between two looks at a session.
+    pub health_check_interval: Duration,
+    /// Whether a session that ended is replaced.
+    pub restart: bool,
+    /// For work in flight when a session is stopped.
+    pub drain_timeout: Duration,
+}
+
+/// Checkouts before a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workspace {
+    /// For all checkouts of a session. Default 10 minutes.
+    pub prepare_timeout: Duration,
+    /// `host/owner/name` or `host/owner/*`; unique.
+    pub allowed_repositories: Vec<String>,
+}
+
+/// A database of an app or provider (seed 004, `indexeddb`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Indexeddb {
+    /// A key of the databases. `None` is the daemon's own.
+    pub provider: Option<String>,
+    /// Its name there. Default: the entry's own.
+    pub db: String,
+    /// Stores that may be used; all when empty.
+    pub object_stores: Vec<String>,
 }
 
 impl Deployment {

@@ -1,9 +1,12 @@
 //! Which files a deployment is read from, and what the relative paths in them start from.
 
-use crate::check::app::{Source, kind_of_source};
+use crate::check::providers::BUILTINS;
+use crate::check::source::{Text, kind_of_source};
 use crate::env::Env;
-use crate::tree::{Node, Tree};
+use crate::path::KeyPath;
+use crate::tree::{Node, Patterns, Tree};
 use std::path::{Component, Path, PathBuf};
+use std::sync::LazyLock;
 
 /// The files to load: those named by `--config`, in their order; else `$GESTALT_CONFIG`; else `./config.yaml`; else
 /// `~/.gestaltd/config.yaml`. Empty when none is named and neither of the last two exists.
@@ -34,24 +37,44 @@ pub(crate) fn resolve(dir: &Path, path: &Path) -> PathBuf {
     clean
 }
 
+/// Keys whose values are paths.
+const PATHS: [&str; 6] = [
+    "server.artifactsDir",
+    "server.egress.caFile",
+    "apps.*.iconFile",
+    "providers.*.*.iconFile",
+    "providers.agent.*.harnesses.*.workingDirectory",
+    "runtime.providers.*.iconFile",
+];
+/// Keys whose values are sources, which may be paths.
+const SOURCES: [&str; 3] = ["apps.*.source", "providers.*.*.source", "runtime.providers.*.source"];
+
+static PLAIN: LazyLock<Patterns> = LazyLock::new(|| Patterns::new(PATHS));
+static SOURCE: LazyLock<Patterns> = LazyLock::new(|| Patterns::new(SOURCES));
+
 /// Makes the relative paths of one config file absolute. What stands inside a `config` is never touched.
 pub(crate) fn anchor(root: &mut Node, dir: &Path) {
-    for key in ["artifactsDir", "egress.caFile"] {
-        let steps = crate::path::KeyPath::default().key("server").dotted(key);
-        anchor_text(root.at_mut(&steps.0), dir);
-    }
-    let apps = root.map_mut().and_then(|top| top.get_mut("apps")).and_then(|entry| entry.node.map_mut());
-    for app in apps.into_iter().flat_map(|apps| apps.values_mut()).filter_map(|entry| entry.node.map_mut()) {
-        anchor_text(app.get_mut("iconFile").map(|entry| &mut entry.node), dir);
-        let Some(source) = app.get_mut("source").map(|entry| &mut entry.node) else { continue };
-        match &source.tree {
-            Tree::Text(text) if matches!(kind_of_source(text), Source::Manifest | Source::Release) => {
-                anchor_text(Some(source), dir);
+    let mut paths: Vec<KeyPath> = Vec::new();
+    PLAIN.visit(root, &mut |_, path, _, _| paths.push(path.clone()));
+    SOURCE.visit(root, &mut |_, path, _, node| match &node.tree {
+        Tree::Text(text) if !is_builtin(path, text) => {
+            if matches!(kind_of_source(text.trim()), Text::Manifest | Text::Release) {
+                paths.push(path.clone());
             }
-            Tree::Map(_) => anchor_text(source.map_mut().and_then(|m| m.get_mut("path")).map(|e| &mut e.node), dir),
-            _ => {}
         }
+        Tree::Map(_) => paths.push(path.key("path")),
+        _ => {}
+    });
+    for path in paths {
+        anchor_text(root.at_mut(&path.0), dir);
     }
+}
+
+/// Whether `text` names something built in for the kind of provider at `path`.
+fn is_builtin(path: &KeyPath, text: &str) -> bool {
+    BUILTINS.iter().any(|(kind, names)| {
+        path.0.get(1) == Some(&crate::path::Step::Key((*kind).to_owned())) && names.contains(&text.trim())
+    })
 }
 
 fn anchor_text(node: Option<&mut Node>, dir: &Path) {

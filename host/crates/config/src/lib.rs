@@ -15,10 +15,11 @@
 //! **Invariant:** YAML is known to the module `yaml` only. Past `check` nothing is text that has to be parsed again.
 //! **Invariant:** no message holds a secret or the value of an environment variable.
 
+mod boundary;
 mod catalog;
 mod check;
 mod config_schema;
-mod deployment;
+pub mod deployment;
 mod env;
 mod files;
 mod load;
@@ -26,17 +27,21 @@ pub mod manifest;
 mod path;
 mod problem;
 mod raw;
+mod secrets;
 mod shape;
 mod source;
 mod tree;
+mod typed;
+mod unavailable;
 mod violation;
 mod vocabulary;
 mod yaml;
 
 pub use catalog::read_catalog;
-pub use deployment::{App, Deployment, Management, Placement, Runtime, Server, WASM, WasmRuntime};
+pub use deployment::{App, Deployment, Management, Placement, Runtime, Server, Source, SourceForm, WASM, WasmRuntime};
 pub use env::{Env, Mode, ProcessEnv};
 pub use files::choose_files;
 pub use load::load;
 pub use manifest::{Kind, Manifest, Spec};
 pub use problem::{Location, Problem, Problems};
+pub use secrets::{SecretRef, SecretUse};

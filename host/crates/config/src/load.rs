@@ -8,14 +8,12 @@ use crate::files::{anchor, resolve};
 use crate::path::{KeyPath, Step};
 use crate::problem::{Location, Problem, Problems};
 use crate::raw::config::RawConfig;
-use crate::raw::wasm::RawWasm;
-use crate::shape::{LazyShape, Shape, Surroundings, check, hide};
+use crate::shape::{LazyShape, Shape, Surroundings, hide};
 use crate::source::{Finding, Show, Sources, Span, explain, read};
-use crate::tree::{Node, Tree};
-use crate::{vocabulary, yaml};
+use crate::tree::{Node, Patterns, Tree};
+use crate::{boundary, secrets, shape, typed, unavailable, vocabulary, yaml};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -23,17 +21,32 @@ use std::sync::{Arc, LazyLock};
 /// What every config file declares.
 const API_VERSION: &str = "gestaltd.config/v6";
 
-/// Where secrets stand in a config: nothing under these is ever shown.
-const SECRETS: [&str; 5] = [
-    "server.encryptionKey",
-    "server.egress.proxyUrl",
+/// Where secrets stand in a config: nothing under these is ever shown. The configuration of a runtime is not among
+/// them, since most of them are bounds; that of a package is hidden when it turns out to be one.
+const SECRETS: [&str; 19] = [
     "apps.*.config",
-    "apps.*.env",
+    "apps.*.connections.*.auth",
     "apps.*.egress.credentials.*.value",
+    "apps.*.env",
+    "apps.*.runtime.imagePullAuth",
+    "apps.*.securitySchemes.*.secret",
+    "apps.*.source.auth",
+    "connections.*.auth.authMapping",
+    "connections.*.auth.clientSecret",
+    "connections.*.auth.refreshParams",
+    "connections.*.auth.tokenParams",
+    "providers.*.*.config",
+    "providers.*.*.env",
+    "providers.*.*.runtime.imagePullAuth",
+    "providers.*.*.source.auth",
+    "providers.agent.*.harnesses.*.env",
+    "runtime.providers.*.env",
+    "server.egress.proxyUrl",
+    "server.encryptionKey",
 ];
 
 static CONFIG: LazyShape = LazyLock::new(Shape::of::<RawConfig>);
-static WASM: LazyShape = LazyLock::new(Shape::of::<RawWasm>);
+static SECRET: LazyLock<Patterns> = LazyLock::new(|| Patterns::new(SECRETS));
 
 /// Reads, merges (left to right) and checks config files.
 ///
@@ -52,19 +65,30 @@ pub fn load(files: &[PathBuf], mode: Mode, env: &dyn Env) -> Result<Deployment, 
         let file = resolve(&env.current_dir(), file);
         file.parent().map_or(file.clone(), Path::to_owned)
     };
-    let mut loader = Loader { sources: Sources::default(), findings: Vec::new(), markers: Markers::new(), mode, env };
+    let mut loader = Loader {
+        sources: Sources::default(),
+        findings: Vec::new(),
+        warnings: Vec::new(),
+        markers: Markers::new(),
+        mode,
+        env,
+    };
     let trees: Vec<_> = files.iter().map(|file| loader.file(file, &directory(file))).collect();
     let Some(mut trees) = trees.into_iter().collect::<Option<Vec<_>>>().map(Vec::into_iter) else {
         return Err(loader.sources.report(loader.findings));
     };
     let Some(mut merged) = trees.next() else { return Err(loader.sources.report(loader.findings)) };
-    trees.for_each(|overlay| merged.merge(overlay));
+    for overlay in trees {
+        loader.warnings.extend(boundary::widened(&merged, &overlay));
+        merged.merge(overlay);
+    }
     loader.merged(merged, &directory(leftmost))
 }
 
 struct Loader<'a> {
     sources: Sources,
     findings: Vec<Finding>,
+    warnings: Vec<Finding>,
     markers: Markers,
     mode: Mode,
     env: &'a dyn Env,
@@ -99,10 +123,12 @@ impl Loader<'_> {
             self.findings.push(finding(root.span, "a config file must be a map of keys".to_owned(), Show::Nothing));
             return None;
         }
-        blot_secrets(&root, &SECRETS, &mut self.sources);
+        blot_secrets(&root, &SECRET, &mut self.sources);
         self.api_version(&root, whole)?;
-        self.fold_secrets(&mut root, &mut KeyPath::default());
-        self.shape(&mut root, &KeyPath::default(), &CONFIG);
+        secrets::fold(&mut root);
+        let (sources, findings, keys) = (&mut self.sources, &mut self.findings, &vocabulary::CONFIG);
+        let mut around = Surroundings { sources, findings, markers: Some(&self.markers), keys };
+        shape::check(&mut root, &KeyPath::default(), &CONFIG, &mut around);
         anchor(&mut root, directory);
         Some(root)
     }
@@ -121,112 +147,84 @@ impl Loader<'_> {
         None
     }
 
-    /// Recognises `secret: {provider, name}` wherever a map has that one key and its value is a map.
-    fn fold_secrets(&mut self, node: &mut Node, path: &mut KeyPath) {
-        match &mut node.tree {
-            Tree::Map(map) => {
-                let only = if map.len() == 1 { map.get("secret").map(|entry| &entry.node) } else { None };
-                if let Some(inner) = only.filter(|inner| inner.map().is_some()) {
-                    node.tree = match secret(inner) {
-                        Ok(folded) => folded,
-                        Err((span, message)) => {
-                            let path = path.key("secret");
-                            self.findings.push(Finding { path, ..finding(span, message, Show::Line) });
-                            Tree::Reported
-                        }
-                    };
-                    return;
-                }
-                for (key, entry) in map {
-                    path.0.push(Step::Key(key.clone()));
-                    self.fold_secrets(&mut entry.node, path);
-                    path.0.pop();
-                }
-            }
-            Tree::List(list) => {
-                for (index, item) in list.iter_mut().enumerate() {
-                    path.0.push(Step::Index(index));
-                    self.fold_secrets(item, path);
-                    path.0.pop();
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn shape(&mut self, node: &mut Node, base: &KeyPath, shape: &LazyShape) {
-        let (sources, findings) = (&mut self.sources, &mut self.findings);
-        let keys = &vocabulary::CONFIG;
-        check(node, base, shape, &mut Surroundings { sources, findings, markers: Some(&self.markers), keys });
-    }
-
     /// The merged whole: nothing may be left that only a start could supply; then it is decoded and checked.
     fn merged(mut self, mut root: Node, home: &Path) -> Result<Deployment, Problems> {
+        secrets::settle(&mut root, &mut KeyPath::default(), &mut self.findings);
         if self.left_over(&root) {
             return Err(self.sources.report(self.findings));
         }
-        let wasm = self.wasm_configs(&mut root);
+        let warnings = std::mem::take(&mut self.warnings);
+        Assembly { sources: self.sources, findings: self.findings, warnings, mode: self.mode, home }.build(root)
+    }
+
+    /// Reports variables that are missing after the merge. When some are, the rest cannot be judged.
+    fn left_over(&mut self, root: &Node) -> bool {
+        let before = self.findings.len();
+        root.walk(&mut KeyPath::default(), &mut |path, node| match &node.tree {
+            Tree::Text(text) if self.markers.marked(text) => self.findings.extend(self.markers.findings(text, path)),
+            Tree::Map(map) => {
+                for key in map.keys().filter(|key| self.markers.marked(key)) {
+                    self.findings.extend(self.markers.findings(key, path));
+                }
+            }
+            _ => {}
+        });
+        self.findings.len() > before
+    }
+}
+
+/// Checks a merged tree that has passed once already, and now has its secrets.
+///
+/// # Errors
+/// What only shows with the values.
+pub(crate) fn assemble(root: Node, sources: Sources, mode: Mode, home: &Path) -> Result<Deployment, Problems> {
+    Assembly { sources, findings: Vec::new(), warnings: Vec::new(), mode, home }.build(root)
+}
+
+/// From a merged tree to a deployment.
+struct Assembly<'a> {
+    sources: Sources,
+    /// What is wrong with the single files.
+    findings: Vec<Finding>,
+    warnings: Vec<Finding>,
+    mode: Mode,
+    home: &'a Path,
+}
+
+impl Assembly<'_> {
+    fn build(mut self, mut root: Node) -> Result<Deployment, Problems> {
+        let typed = typed::configs(&mut root, &mut self.sources, &mut self.findings);
         let Some(raw) = decode(&root, &KeyPath::default(), &mut self.findings) else {
             return Err(self.sources.report(self.findings));
         };
         let mut report = Report::new(&root, &self.sources);
-        let (server, runtimes, apps) = check::config::deployment(&mut report, raw, wasm, self.mode, home);
+        let checked = check::config::deployment(&mut report, raw, typed, self.mode, self.home);
+        let pending = secrets::pending(&mut report, &root);
+        unavailable::warn(&mut report, &root);
         let (found, warnings) = (report.findings, report.warnings);
         self.findings.extend(found);
         if !self.findings.is_empty() {
             return Err(self.sources.report(self.findings));
         }
-        let warnings = self.sources.report(warnings);
+        self.warnings.extend(warnings);
+        let warnings = self.sources.report(self.warnings);
         let origin = Arc::new(Origin { tree: root, sources: self.sources });
-        Ok(Deployment { server, runtimes, apps, warnings, origin })
-    }
-
-    /// Reports markers and secret references that survived the merge. Whether a missing variable is among them: with
-    /// markers in it, the rest cannot be judged.
-    fn left_over(&mut self, root: &Node) -> bool {
-        let mut missing = false;
-        root.walk(&mut KeyPath::default(), &mut |path, node| match &node.tree {
-            Tree::Text(text) if self.markers.marked(text) => {
-                missing = true;
-                self.findings.extend(self.markers.findings(text, path));
-            }
-            Tree::Map(map) => {
-                for key in map.keys().filter(|key| self.markers.marked(key)) {
-                    missing = true;
-                    self.findings.extend(self.markers.findings(key, path));
-                }
-            }
-            Tree::Secret { provider, .. } => self.findings.push(Finding {
-                path: path.clone(),
-                hint: Some(
-                    "write `${NAME}` to take it from the environment, or from the file that NAME_FILE names".to_owned(),
-                ),
-                ..finding(
-                    node.span,
-                    format!("needs secrets provider `{provider}`; secrets providers are not available yet"),
-                    Show::Line,
-                )
-            }),
-            _ => {}
-        });
-        missing
-    }
-
-    /// The `config` of each wasm runtime. Which driver it is for is only known now, so its form is checked now.
-    fn wasm_configs(&mut self, root: &mut Node) -> BTreeMap<String, RawWasm> {
-        let at = KeyPath::default().dotted("runtime.providers");
-        let entries = root.find(&at).node.and_then(Node::map).into_iter().flatten();
-        let is_wasm = |node: &Node| node.get("driver").and_then(Node::text) == Some("wasm");
-        let names: Vec<_> = entries.filter(|(_, e)| is_wasm(&e.node)).map(|(name, _)| name.clone()).collect();
-        let mut configs = BTreeMap::new();
-        for name in names {
-            let at = at.key(&name).key("config");
-            if let Some(node) = root.at_mut(&at.0).filter(|node| node.map().is_some()) {
-                self.shape(node, &at, &WASM);
-                configs.extend(decode(node, &at, &mut self.findings).map(|config| (name, config)));
-            }
-        }
-        configs
+        Ok(Deployment {
+            server: checked.server,
+            authorization: checked.authorization,
+            connections: checked.connections,
+            provider_repositories: checked.provider_repositories,
+            snapshot_repositories: checked.snapshot_repositories,
+            providers: checked.providers,
+            runtimes: checked.runtimes,
+            workflows: checked.workflows,
+            apps: checked.apps,
+            warnings,
+            pending,
+            mode: self.mode,
+            home: self.home.to_owned(),
+            origin,
+        })
     }
 }
 
@@ -255,10 +253,11 @@ pub(crate) fn decode<T: DeserializeOwned>(node: &Node, base: &KeyPath, findings:
 }
 
 /// Hides every value at or under one of `patterns`, and whatever looks like `user:password@host`.
-pub(crate) fn blot_secrets(root: &Node, patterns: &[&str], sources: &mut Sources) {
+pub(crate) fn blot_secrets(root: &Node, patterns: &Patterns, sources: &mut Sources) {
+    patterns.visit(root, &mut |_, _, _, node| hide(node, sources));
     let login = |text: &str| text.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'));
-    root.walk(&mut KeyPath::default(), &mut |path, node| {
-        if patterns.iter().any(|pattern| path.matches(pattern)) || node.text().is_some_and(login) {
+    root.walk(&mut KeyPath::default(), &mut |_, node| {
+        if node.text().is_some_and(login) {
             hide(node, sources);
         }
     });
@@ -266,22 +265,6 @@ pub(crate) fn blot_secrets(root: &Node, patterns: &[&str], sources: &mut Sources
 
 fn finding(span: Span, message: String, show: Show) -> Finding {
     Finding { span, path: KeyPath::default(), message, hint: None, show }
-}
-
-/// What stands under `secret:`.
-fn secret(inner: &Node) -> Result<Tree, (Span, String)> {
-    let mut entries = inner.map().into_iter().flatten();
-    if let Some((key, entry)) = entries.find(|(key, _)| !matches!(key.as_str(), "provider" | "name")) {
-        return Err((entry.key, format!("a secret reference has `provider` and `name`, and no `{key}`")));
-    }
-    let part = |key: &str| match inner.get(key) {
-        Some(node) => match node.text().map(str::trim) {
-            Some(text) if !text.is_empty() => Ok(text.to_owned()),
-            _ => Err((node.span, format!("the `{key}` of a secret reference must be text"))),
-        },
-        None => Err((inner.span, format!("a secret reference needs a `{key}`"))),
-    };
-    Ok(Tree::Secret { provider: part("provider")?, name: part("name")? })
 }
 
 /// The span of everything an expanded text came from.

@@ -221,7 +221,7 @@ pub(crate) fn kind_of(tree: &Tree) -> &'static str {
         Tree::Text(_) => "text",
         Tree::List(_) => "a list",
         Tree::Map(_) => "a map",
-        Tree::Secret { .. } => "a secret reference",
+        Tree::Reference(_) | Tree::Secret { .. } => "a secret reference",
     }
 }
 
@@ -266,6 +266,7 @@ fn foreign_key(
         Standing::Later if around.keys.says_nothing(&full, &entry.node) => return,
         Standing::Later => (format!("{} knows this key, but it is not available yet", around.keys.format), None),
         Standing::Gone(hint) => ("this key is gone".to_owned(), Some(hint.to_owned())),
+        Standing::Misplaced(hint) => ("does not belong here".to_owned(), Some(hint.to_owned())),
         Standing::Unknown => {
             let mut candidates: Vec<&str> = known.iter().map(String::as_str).collect();
             for later in around.keys.later_below(&full) {

@@ -20,7 +20,7 @@ pub(crate) struct Span {
 }
 
 /// One file's text and the parts of it that must not be shown.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Source {
     file: Arc<Path>,
     text: String,
@@ -29,7 +29,7 @@ struct Source {
 }
 
 /// The files of one load.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sources(Vec<Source>);
 
 /// What is wrong, before it is laid out for reading.

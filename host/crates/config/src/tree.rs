@@ -23,6 +23,8 @@ pub(crate) enum Tree {
     Text(String),
     List(Vec<Node>),
     Map(Map),
+    /// `secret: {…}`, whose inside has not been read yet.
+    Reference(Box<Node>),
     /// `secret: {provider, name}`: text that a secrets provider will supply.
     Secret {
         provider: String,
@@ -107,14 +109,14 @@ impl Node {
         found
     }
 
-    /// The JSON value this is. Secret references read as text.
+    /// The JSON value this is. A secret that is still to be supplied reads as empty text.
     pub(crate) fn to_value(&self) -> Value {
         match &self.tree {
             Tree::Null | Tree::Reported => Value::Null,
             Tree::Bool(value, _) => Value::Bool(*value),
             Tree::Number(number, _) => Value::Number(number.clone()),
             Tree::Text(text) => Value::String(text.clone()),
-            Tree::Secret { name, .. } => Value::String(name.clone()),
+            Tree::Reference(_) | Tree::Secret { .. } => Value::String(String::new()),
             Tree::List(list) => Value::Array(list.iter().map(Self::to_value).collect()),
             Tree::Map(map) => {
                 let kept = map.iter().filter(|(_, entry)| !matches!(entry.node.tree, Tree::Reported));
@@ -176,7 +178,58 @@ impl Node {
                     }
                 }
             }
+            (Tree::Reference(base), Node { tree: Tree::Reference(over), span }) => {
+                base.merge(*over);
+                self.span = span;
+            }
             (_, other) => *self = other,
+        }
+    }
+}
+
+/// Paths to look for, written `apps.*.env`; `*` stands for any one step.
+pub(crate) struct Patterns(Vec<Vec<&'static str>>);
+
+impl Patterns {
+    pub(crate) fn new(patterns: impl IntoIterator<Item = &'static str>) -> Self {
+        Self(patterns.into_iter().map(|pattern| pattern.split('.').collect()).collect())
+    }
+
+    /// Visits every node at one of the paths, with the number of its pattern and the place of its key.
+    pub(crate) fn visit<'a>(&self, root: &'a Node, visit: &mut impl FnMut(usize, &KeyPath, Span, &'a Node)) {
+        let all: Vec<usize> = (0..self.0.len()).collect();
+        self.below(root, 0, &all, &mut KeyPath::default(), visit);
+    }
+
+    fn below<'a>(
+        &self,
+        node: &'a Node,
+        depth: usize,
+        active: &[usize],
+        path: &mut KeyPath,
+        visit: &mut impl FnMut(usize, &KeyPath, Span, &'a Node),
+    ) {
+        let mut step = |step: Step, span: Span, node: &'a Node| {
+            let fits = |pattern: &&usize| match (self.0[**pattern].get(depth), &step) {
+                (Some(&"*"), _) => true,
+                (Some(want), Step::Key(key)) => want == key,
+                _ => false,
+            };
+            let on: Vec<usize> = active.iter().filter(fits).copied().collect();
+            if on.is_empty() {
+                return;
+            }
+            path.0.push(step);
+            for &pattern in on.iter().filter(|pattern| self.0[**pattern].len() == depth + 1) {
+                visit(pattern, path, span, node);
+            }
+            self.below(node, depth + 1, &on, path, visit);
+            path.0.pop();
+        };
+        match &node.tree {
+            Tree::Map(map) => map.iter().for_each(|(key, entry)| step(Step::Key(key.clone()), entry.key, &entry.node)),
+            Tree::List(list) => list.iter().enumerate().for_each(|(i, item)| step(Step::Index(i), item.span, item)),
+            _ => {}
         }
     }
 }

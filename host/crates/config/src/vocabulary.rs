@@ -17,12 +17,15 @@ pub(crate) struct Keys {
     sections: &'static [&'static str],
     /// Once part of the format or its predecessor, and what to write instead.
     gone: &'static [(&'static str, &'static str)],
+    /// Part of the format, but of something else, and what to know about it.
+    misplaced: &'static [(&'static str, &'static str)],
 }
 
 /// What a format says about a key.
 pub(crate) enum Standing {
     Later,
     Gone(&'static str),
+    Misplaced(&'static str),
     Unknown,
 }
 
@@ -31,10 +34,13 @@ impl Keys {
         if self.later.iter().any(|pattern| path.matches(pattern)) {
             return Standing::Later;
         }
-        match self.gone.iter().find(|(pattern, _)| path.matches(pattern)) {
-            Some((_, hint)) => Standing::Gone(hint),
-            None => Standing::Unknown,
+        let hint = |table: &[(&str, &'static str)]| {
+            table.iter().find(|(pattern, _)| path.matches(pattern)).map(|(_, hint)| *hint)
+        };
+        if let Some(hint) = hint(self.gone) {
+            return Standing::Gone(hint);
         }
+        hint(self.misplaced).map_or(Standing::Unknown, Standing::Misplaced)
     }
 
     /// Whether a key to come asks for nothing, so that nothing is lost without it.
@@ -72,61 +78,55 @@ impl Keys {
 /// `gestaltd.config/v6`.
 pub(crate) static CONFIG: Keys = Keys {
     format: "config v6",
-    later: &[
-        "authorization",
-        "connections",
-        "providerRepositories",
-        "providerSnapshotRepositories",
-        "providers",
-        "workflows",
-        "server.admin",
-        "server.agent",
-        "server.apiTokenTtl",
-        "server.dev",
-        "server.providers",
-        "server.runtime.relayBaseUrl",
-        "runtime.providers.*.description",
-        "runtime.providers.*.displayName",
-        "runtime.providers.*.egress",
-        "runtime.providers.*.env",
-        "runtime.providers.*.iconFile",
-        "runtime.providers.*.source",
-        "apps.*.allowedOperations",
-        "apps.*.auth",
-        "apps.*.authorizationPolicy",
-        "apps.*.cache",
-        "apps.*.connections",
-        "apps.*.dev",
-        "apps.*.http",
-        "apps.*.indexeddb",
-        "apps.*.invokes",
-        "apps.*.mcp",
-        "apps.*.s3",
-        "apps.*.securitySchemes",
-        "apps.*.surfaces",
-        "apps.*.ui",
-        "apps.*.runtime.image",
-        "apps.*.runtime.imagePullAuth",
-        "apps.*.runtime.metadata",
-        "apps.*.source.auth",
-        "apps.*.source.git",
-        "apps.*.source.githubRelease",
-        "apps.*.source.package",
-        "apps.*.source.repo",
-        "apps.*.source.url",
-        "apps.*.source.version",
-    ],
+    later: &[],
     pending: &[],
-    sections: &["authorization", "providers", "workflows"],
+    sections: &[],
     gone: &[
         ("plugins", "apps stand under `apps`"),
         ("server.runtime.defaultHostedProvider", "use `server.runtime.defaultProvider`"),
         ("apps.*.allowedHosts", "use `egress.allowedHosts`"),
-        ("apps.*.default", "an app cannot be a default"),
         ("apps.*.execution", "use `runtime`"),
         ("apps.*.mountPath", "use `ui.path`"),
-        ("apps.*.runtime.pool", "an app has no pool; agents and workflows do"),
-        ("apps.*.runtime.workspace", "an app has no workspace; agents do"),
+        ("providers.*.*.allowedHosts", "use `egress.allowedHosts`"),
+        ("providers.*.*.execution", "use `runtime`"),
+        ("providers.*.*.mountPath", "use `path`"),
+        ("providers.agent.*.lifecycle", "use `harnesses`"),
+        ("providers.agent.*.localHarness", "use `harnesses`"),
+        ("connections.*.auth.grantType", "store credentials for a subject through the external credentials provider"),
+        (
+            "connections.*.auth.refreshToken",
+            "store credentials for a subject through the external credentials provider",
+        ),
+        ("connections.*.auth.token", "store credentials for a subject through the external credentials provider"),
+        ("connections.*.auth.tokenExchangeDrivers", "let the provider mint its tokens, and bind it with `mode: none`"),
+        ("apps.*.invokes.*.plugin", "use `app`"),
+        ("workflows.*.*.permissions", "use `invokes`"),
+        ("workflows.*.*.target.plugin", "use `target.steps` with an `app` in each"),
+        ("workflows.*.*.target.app", "use `target.steps` with an `app` in each"),
+        ("workflows.*.*.target.agent", "use `target.steps` with an `agent` in each"),
+    ],
+    misplaced: &[
+        ("apps.*.default", "an app cannot be a default"),
+        ("providers.cache.*.default", "apps name the caches they use; none of them is a default"),
+        ("providers.*.*.auth", "credentials for a download stand under `source.auth`"),
+        ("runtime.providers.*.auth", "credentials for a download stand under `source.auth`"),
+        ("providers.*.*.authorizationPolicy", "it belongs to apps and to `providers.ui`"),
+        ("providers.*.*.cache", "it belongs to apps"),
+        ("providers.*.*.connections", "it belongs to apps and to `providers.agent`"),
+        ("providers.*.*.defaultHarness", "it belongs to `providers.agent`"),
+        ("providers.*.*.harnesses", "it belongs to `providers.agent`"),
+        ("providers.*.*.indexeddb", "it belongs to apps, `providers.agent` and `providers.workflow`"),
+        ("providers.*.*.invokes", "it belongs to apps"),
+        ("providers.*.*.lifecycle", "it belonged to `providers.agent`; use `harnesses` there"),
+        ("providers.*.*.path", "it belongs to `providers.ui`"),
+        ("providers.*.*.runtime", "it belongs to apps, `providers.agent` and `providers.workflow`"),
+        ("providers.*.*.s3", "it belongs to apps"),
+        ("providers.*.*.surfaces", "it belongs to apps"),
+        ("providers.*.*.ui", "it belongs to apps"),
+        ("server.providers.agent", "sessions name their agent, or use the default of `providers.agent`"),
+        ("server.providers.cache", "apps name the caches they use"),
+        ("server.providers.s3", "apps name the object stores they use"),
+        ("server.providers.workflow", "workflows name their provider, or use the default of `providers.workflow`"),
     ],
 };
 
@@ -160,8 +160,9 @@ pub(crate) static MANIFEST: Keys = Keys {
     ],
     sections: &[],
     gone: &[],
+    misplaced: &[],
 };
 
 /// `catalog.yaml`.
 pub(crate) static CATALOG: Keys =
-    Keys { format: "the catalog format", later: &[], pending: &[], sections: &[], gone: &[] };
+    Keys { format: "the catalog format", later: &[], pending: &[], sections: &[], gone: &[], misplaced: &[] };

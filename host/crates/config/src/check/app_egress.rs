@@ -4,7 +4,8 @@ use super::Report;
 use super::app::{Around, trimmed};
 use crate::env::Mode;
 use crate::path::KeyPath;
-use crate::raw::config::{RawAppEgress, RawEgressMode, RawHeldCredential};
+use crate::raw::app::{RawAllowedHosts, RawAppEgress, RawHeldCredential};
+use crate::raw::config::RawEgressMode;
 use gestalt_core::Secret;
 use gestalt_core::egress::{self, Entry, HeldCredential, Rules};
 use gestalt_core::host::{HostPattern, PatternError};
@@ -84,6 +85,11 @@ const SHARED: [&str; 12] = [
     ".vercel.app",
     ".workers.dev",
 ];
+
+/// The hosts that the provider at `at` may reach.
+pub(crate) fn allowed(report: &mut Report<'_>, at: &KeyPath, raw: Option<RawAllowedHosts>) -> Vec<Entry> {
+    entries(report, &at.dotted("egress.allowedHosts"), raw.and_then(|raw| raw.allowed_hosts).unwrap_or_default())
+}
 
 fn entries(report: &mut Report<'_>, at: &KeyPath, raw: Vec<String>) -> Vec<Entry> {
     let mut hosts = Vec::with_capacity(raw.len());

@@ -4,12 +4,26 @@
 
 pub(crate) mod app;
 pub(crate) mod app_egress;
+mod auth;
+mod authorization;
+pub(crate) mod builtin;
 pub(crate) mod config;
+mod connections;
 pub(crate) mod egress;
+mod harness;
+mod http;
+pub(crate) mod known;
 pub(crate) mod manifest;
+mod placement;
+pub(crate) mod providers;
+mod server;
+pub(crate) mod source;
+mod steps;
 pub(crate) mod texts;
+mod ui;
 pub(crate) mod values;
 pub(crate) mod wasm;
+mod workflows;
 
 use crate::path::KeyPath;
 use crate::problem::Location;
@@ -50,14 +64,21 @@ impl<'a> Report<'a> {
         map.is_some_and(|map| map.values().any(|entry| matches!(entry.node.tree, Tree::Reported)))
     }
 
-    /// `None` when something on the way has been reported already.
+    /// Whether somebody wrote nothing at `path`, as opposed to not writing it.
+    pub(crate) fn is_null(&self, path: &KeyPath) -> bool {
+        matches!(self.tree.find(path).node, Some(Node { tree: Tree::Null, .. }))
+    }
+
+    /// `None` when something on the way has been reported already, and when the value is a secret still to be supplied:
+    /// it is judged when it is there.
     fn finding(&self, path: &KeyPath, message: String, hint: Option<String>) -> Option<Finding> {
         let found = self.tree.find(path);
         let (span, show) = match found.node {
             Some(node) if node.map().is_none() && node.span != Span::default() => (node.span, Show::Value),
             _ => (found.span, Show::Line),
         };
-        (!found.reported).then(|| Finding { span, path: path.clone(), message, hint, show })
+        let pending = found.node.is_some_and(|node| matches!(node.tree, Tree::Secret { .. }));
+        (!found.reported && !pending).then(|| Finding { span, path: path.clone(), message, hint, show })
     }
 
     /// Where `path`, or the nearest thing above it, was written.

@@ -2,6 +2,7 @@
 
 use super::Report;
 use crate::path::KeyPath;
+use gestalt_core::SubjectRef;
 use gestalt_core::limits::ByteSize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -105,6 +106,45 @@ impl Report<'_> {
         };
         self.problem(path, wrong);
         None
+    }
+
+    /// An absolute http(s) URL.
+    pub(crate) fn http_url(&mut self, path: &KeyPath, text: &str) -> Option<String> {
+        let text = text.trim();
+        let wrong = match Url::parse(text) {
+            Err(_) => "is not an absolute URL",
+            Ok(url) if !matches!(url.scheme(), "http" | "https") => "must begin with http:// or https://",
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => "must not hold a user or password",
+            Ok(_) => return Some(text.to_owned()),
+        };
+        self.problem(path, wrong);
+        None
+    }
+
+    /// A key that somebody chose as a name.
+    pub(crate) fn name(&mut self, path: &KeyPath, name: &str) {
+        if name.trim().is_empty() {
+            self.problem(path, "the name must not be blank");
+        } else if name.trim() != name {
+            self.problem(path, "the name must not begin or end with space");
+        }
+    }
+
+    /// A subject, `kind:id`.
+    pub(crate) fn subject(&mut self, path: &KeyPath, text: Option<String>) -> Option<SubjectRef> {
+        let text = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        match text.map(|text| SubjectRef::parse(&text)) {
+            Some(Ok(subject)) => Some(subject),
+            None => {
+                self.problem(path, "is required: a subject such as `user:<id>` or `service_account:<id>`");
+                None
+            }
+            Some(Err(_)) => {
+                let hint = "write `user:<id>`, `service_account:<id>`, or another kind and an id".to_owned();
+                self.hinted(path, "is not a subject", Some(hint));
+                None
+            }
+        }
     }
 }
 

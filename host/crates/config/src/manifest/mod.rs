@@ -22,7 +22,7 @@ use crate::raw::manifest::app::RawAppSpec;
 use crate::raw::manifest::spec::{RawProviderSpec, RawUiSpec};
 use crate::shape::{LazyShape, Shape, Surroundings, check as check_shape};
 use crate::source::{Finding, Show, Sources, Span, explain, read};
-use crate::tree::{Node, Tree};
+use crate::tree::{Node, Patterns, Tree};
 use crate::{vocabulary, yaml};
 use app::AppSpec;
 use artifacts::{Artifact, Entrypoint};
@@ -46,6 +46,8 @@ static UI: LazyShape = LazyLock::new(Shape::of::<RawManifest<RawUiSpec>>);
 static PROVIDER: LazyShape = LazyLock::new(Shape::of::<RawManifest<RawProviderSpec>>);
 
 /// Where secrets stand in a manifest: nothing under these is ever shown.
+static SECRET: LazyLock<Patterns> = LazyLock::new(|| Patterns::new(SECRETS));
+
 const SECRETS: [&str; 12] = [
     "build.env",
     "install.env",
@@ -173,7 +175,7 @@ impl Manifest {
             Ok(root) => root,
             Err(findings) => return Err(sources.report(findings)),
         };
-        blot_secrets(&root, &SECRETS, &mut sources);
+        blot_secrets(&root, &SECRET, &mut sources);
         let read = Read { root, sources, file, form };
         match check::manifest::kind(&read.root) {
             Ok(Kind::App) => read.check(&APP, check::manifest::app),

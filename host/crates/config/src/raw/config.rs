@@ -1,9 +1,15 @@
 //! `gestaltd.config/v6` (seed 004).
 
 use super::OneOrMany;
+use super::app::RawApp;
+use super::authorization::RawAuthorization;
+use super::connections::RawConnections;
+use super::providers::{RawProvider, RawProviders};
+use super::server::RawServer;
+use super::source::{RawRepository, RawSnapshotRepository};
+use super::workflows::RawWorkflows;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// A deployment.
@@ -15,52 +21,22 @@ pub(crate) struct RawConfig {
     pub(crate) api_version: Option<String>,
     /// The daemon itself.
     pub(crate) server: Option<RawServer>,
+    /// Who may do what.
+    pub(crate) authorization: Option<RawAuthorization>,
+    /// Upstream credentials, by name.
+    pub(crate) connections: Option<RawConnections>,
+    /// Indexes of packages, by name.
+    pub(crate) provider_repositories: Option<BTreeMap<String, Option<RawRepository>>>,
+    /// Roots of prepared artifacts, by name.
+    pub(crate) provider_snapshot_repositories: Option<BTreeMap<String, Option<RawSnapshotRepository>>>,
     /// Where apps run.
     pub(crate) runtime: Option<RawRuntimes>,
+    /// What the daemon and apps are served by.
+    pub(crate) providers: Option<RawProviders>,
+    /// What runs by itself.
+    pub(crate) workflows: Option<RawWorkflows>,
     /// The apps, by name.
     pub(crate) apps: Option<BTreeMap<String, Option<RawApp>>>,
-}
-
-/// The daemon itself.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawServer {
-    /// The listener for callers.
-    pub(crate) public: Option<RawListener>,
-    /// A second listener for operators.
-    pub(crate) management: Option<RawManagement>,
-    /// How browsers reach the public listener.
-    pub(crate) base_url: Option<String>,
-    /// The root secret of the deployment.
-    pub(crate) encryption_key: Option<String>,
-    /// Where the daemon keeps what it prepares.
-    pub(crate) artifacts_dir: Option<String>,
-    /// What apps may reach.
-    pub(crate) egress: Option<RawServerEgress>,
-    /// Which runtime is used when none is named.
-    pub(crate) runtime: Option<RawServerRuntime>,
-}
-
-/// A listener.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawListener {
-    /// Address to bind; all interfaces when absent.
-    pub(crate) host: Option<String>,
-    /// TCP port.
-    pub(crate) port: Option<i64>,
-}
-
-/// The listener for operators.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawManagement {
-    /// Address to bind; all interfaces when absent.
-    pub(crate) host: Option<String>,
-    /// TCP port.
-    pub(crate) port: Option<i64>,
-    /// How browsers reach it.
-    pub(crate) base_url: Option<String>,
 }
 
 /// What apps may reach.
@@ -160,14 +136,6 @@ pub(crate) enum RawAuditAllowed {
     None,
 }
 
-/// Which runtime is used when none is named.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawServerRuntime {
-    /// A key of `runtime.providers`, or `wasm`.
-    pub(crate) default_provider: Option<String>,
-}
-
 /// Where apps run.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -176,16 +144,16 @@ pub(crate) struct RawRuntimes {
     pub(crate) providers: Option<BTreeMap<String, Option<RawRuntime>>>,
 }
 
-/// One runtime.
+/// One runtime: a driver, or a package.
+// serde cannot refuse unknown keys beside a flattened struct; the schema can, and is asked first.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
 pub(crate) struct RawRuntime {
     /// A built-in runtime: `local` or `wasm`.
     pub(crate) driver: Option<RawDriver>,
-    /// Used when no other is named. At most one is.
-    pub(crate) default: Option<bool>,
-    /// The runtime's own configuration.
-    pub(crate) config: Option<Map<String, Value>>,
+    #[serde(flatten)]
+    pub(crate) provider: RawProvider,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -193,83 +161,4 @@ pub(crate) struct RawRuntime {
 pub(crate) enum RawDriver {
     Local,
     Wasm,
-}
-
-/// One app.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawApp {
-    /// The package: the path of its manifest.
-    pub(crate) source: Option<RawSource>,
-    /// Name for people, instead of the manifest's.
-    pub(crate) display_name: Option<String>,
-    /// One or two sentences, instead of the manifest's.
-    pub(crate) description: Option<String>,
-    /// SVG icon, instead of the manifest's.
-    pub(crate) icon_file: Option<String>,
-    /// The app's own configuration.
-    pub(crate) config: Option<Map<String, Value>>,
-    /// Environment variables of the app.
-    pub(crate) env: Option<BTreeMap<String, Option<String>>>,
-    /// What the app may reach.
-    pub(crate) egress: Option<RawAppEgress>,
-    /// Where the app runs.
-    pub(crate) runtime: Option<RawPlacement>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub(crate) enum RawSource {
-    Path(String),
-    Form(RawSourceForm),
-}
-
-/// Where a package comes from.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawSourceForm {
-    /// A manifest on this machine.
-    pub(crate) path: Option<String>,
-}
-
-/// What an app may reach.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawAppEgress {
-    /// Host names, addresses, and `*.suffix`. When it has an entry, nothing else can be reached.
-    pub(crate) allowed_hosts: Option<Vec<String>>,
-    /// Whether what the policy refuses is refused, or sent and recorded.
-    pub(crate) mode: Option<RawEgressMode>,
-    /// Whether requests in the clear are refused.
-    pub(crate) require_tls: Option<bool>,
-    /// Credentials the app uses without holding them.
-    pub(crate) credentials: Option<Vec<RawHeldCredential>>,
-}
-
-/// A credential the app uses without holding it.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawHeldCredential {
-    /// The one header that may carry it.
-    pub(crate) header: Option<String>,
-    /// The hosts that may get it.
-    pub(crate) hosts: Option<Vec<String>>,
-    /// The credential.
-    pub(crate) value: Option<String>,
-    /// What the header becomes, `{}` being the credential.
-    pub(crate) format: Option<String>,
-    /// The environment variable in which the app finds the placeholder.
-    pub(crate) env: Option<String>,
-    /// Whether the placeholder is the token of the app's calls.
-    pub(crate) token: Option<bool>,
-}
-
-/// Where an app runs.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawPlacement {
-    /// A key of `runtime.providers`, or `wasm`; the default runtime when absent.
-    pub(crate) provider: Option<String>,
-    /// A profile of that runtime.
-    pub(crate) template: Option<String>,
 }

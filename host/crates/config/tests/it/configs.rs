@@ -1,7 +1,8 @@
 use crate::fixture::{Fixture, Vars, check};
+use gestalt_config::deployment::{Authorization, Entries, Providers, Workflows};
 use gestalt_config::{Deployment, Manifest, Mode, Runtime, WASM, WasmRuntime, load};
-use std::collections::HashMap;
-use std::fmt::Write;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::{Debug, Write};
 use std::path::PathBuf;
 
 fn read(fixture: &Fixture) -> Result<Deployment, String> {
@@ -13,20 +14,83 @@ fn read(fixture: &Fixture) -> Result<Deployment, String> {
 /// Everything but the built-in runtime with nothing but defaults.
 fn render(deployment: &Deployment) -> String {
     let mut out = format!("server: {:#?}\n", deployment.server);
+    section(&mut out, "authorization", &deployment.authorization, Authorization::default());
+    section(&mut out, "connections", &deployment.connections, BTreeMap::new());
+    section(&mut out, "provider repositories", &deployment.provider_repositories, BTreeMap::new());
+    section(&mut out, "snapshot repositories", &deployment.snapshot_repositories, BTreeMap::new());
+    providers(&mut out, &deployment.providers);
     for (name, runtime) in &deployment.runtimes {
         match runtime {
             Runtime::Wasm(wasm) if name == WASM && **wasm == WasmRuntime::default() => {}
             _ => writeln!(out, "runtime {name}: {runtime:#?}").unwrap(),
         }
     }
+    section(&mut out, "workflows", &deployment.workflows, Workflows::default());
     for (name, app) in &deployment.apps {
         writeln!(out, "app {name}: {app:#?}").unwrap();
     }
     writeln!(out, "components run in: {}", deployment.component_runtime()).unwrap();
+    for needed in deployment.secret_refs() {
+        writeln!(
+            out,
+            "secret {} of {} at {} for {}",
+            needed.secret.name, needed.secret.provider, needed.at, needed.path
+        )
+        .unwrap();
+    }
+    if !deployment.secrets_order().is_empty() {
+        writeln!(out, "secrets come from: {}", deployment.secrets_order().join(", ")).unwrap();
+    }
     if !deployment.warnings.is_empty() {
         writeln!(out, "warnings:\n{}", deployment.warnings).unwrap();
     }
-    out
+    concise(&out)
+}
+
+/// Without the fields that say nothing, so that what was configured can be seen.
+fn concise(text: &str) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in text.lines() {
+        let opened = lines
+            .last()
+            .is_some_and(|last| last.starts_with(' ') && last.contains(": ") && last.ends_with(['{', '(', '[']));
+        if opened && ["},", "),", "],"].contains(&line.trim()) {
+            lines.pop();
+        } else if ![": None,", ": [],", ": {},"].iter().any(|nothing| line.starts_with(' ') && line.ends_with(nothing))
+        {
+            lines.push(line);
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// What is not as it is when nothing is written.
+fn section<T: Debug + PartialEq>(out: &mut String, name: &str, given: &T, nothing: T) {
+    if *given != nothing {
+        writeln!(out, "{name}: {given:#?}").unwrap();
+    }
+}
+
+fn kind<T: Debug>(out: &mut String, name: &str, kind: &Entries<T>) {
+    let is_default = kind.selected.as_deref() == Some("default") && kind.len() == 1;
+    if !(kind.is_empty() || is_default && ["secrets", "telemetry", "audit"].contains(&name)) {
+        writeln!(out, "providers.{name}, selected {:?}: {:#?}", kind.selected, kind.entries).unwrap();
+    }
+}
+
+fn providers(out: &mut String, providers: &Providers) {
+    kind(out, "agent", &providers.agent);
+    kind(out, "audit", &providers.audit);
+    kind(out, "authentication", &providers.authentication);
+    kind(out, "authorization", &providers.authorization);
+    kind(out, "cache", &providers.cache);
+    kind(out, "externalCredentials", &providers.external_credentials);
+    kind(out, "indexeddb", &providers.indexeddb);
+    kind(out, "s3", &providers.s3);
+    kind(out, "secrets", &providers.secrets);
+    kind(out, "telemetry", &providers.telemetry);
+    kind(out, "ui", &providers.ui);
+    kind(out, "workflow", &providers.workflow);
 }
 
 #[test]
@@ -65,7 +129,7 @@ fn config_schemas() {
     check("config_schema", |fixture| {
         let deployment = read(fixture)?;
         let app = deployment.apps.values().next().unwrap();
-        let manifest = Manifest::load(&app.manifest).map_err(|problems| problems.to_string())?;
+        let manifest = Manifest::load(app.source.manifest().unwrap()).map_err(|problems| problems.to_string())?;
         deployment.check_config(app, &manifest).map_err(|problems| problems.to_string())?;
         Ok("fits".to_owned())
     });

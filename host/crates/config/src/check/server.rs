@@ -1,0 +1,155 @@
+//! `server`.
+
+use super::app::trimmed;
+use super::known::Known;
+use super::{Report, egress};
+use crate::deployment::{Admin, Management, Server};
+use crate::env::Mode;
+use crate::path::KeyPath;
+use crate::raw::server::{RawAdmin, RawManagement, RawServer};
+use gestalt_core::Secret;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use url::Url;
+
+const TOKEN_TTL: Duration = Duration::from_secs(30 * 86_400);
+
+pub(crate) fn server(
+    report: &mut Report<'_>,
+    raw: RawServer,
+    default_runtime: Option<String>,
+    known: &Known,
+    mode: Mode,
+    home: &Path,
+) -> Server {
+    let at = &KeyPath::default().key("server");
+    let public = raw.public.unwrap_or_default();
+    let public = address(report, &at.key("public"), public.host.as_deref(), Some(public.port.unwrap_or(8080)));
+    let management = raw.management.and_then(|raw| management(report, &at.key("management"), raw, public));
+    let encryption_key = trimmed(raw.encryption_key).unwrap_or_default();
+    if encryption_key.is_empty() && mode == Mode::Strict {
+        let hint =
+            "write `encryptionKey: ${GESTALT_ENCRYPTION_KEY}` under `server`, and set that variable to 64 hex digits";
+        report.hinted(&at.key("encryptionKey"), "is required", Some(hint.to_owned()));
+    }
+    let base_url = report.base_url(&at.key("baseUrl"), trimmed(raw.base_url).as_deref());
+    let admin = admin(report, &at.key("admin"), raw.admin.unwrap_or_default(), known);
+    if admin.authorization_policy.is_some()
+        && let Some(management) = &management
+    {
+        admin_across_listeners(report, at, base_url.as_deref(), management.base_url.as_deref());
+    }
+    let relay = raw.runtime.and_then(|runtime| trimmed(runtime.relay_base_url));
+    let relay = relay.and_then(|url| origin(report, &at.dotted("runtime.relayBaseUrl"), &url));
+    let threshold = raw.agent.and_then(|agent| agent.default_tool_narrowing_threshold);
+    Server {
+        public,
+        management,
+        encryption_key: Secret::new(encryption_key),
+        api_token_ttl: report.duration(&at.key("apiTokenTtl"), raw.api_token_ttl.as_deref(), TOKEN_TTL),
+        artifacts_dir: trimmed(raw.artifacts_dir).map_or_else(|| home.to_owned(), PathBuf::from),
+        egress: egress::server(report, &at.key("egress"), raw.egress.unwrap_or_default()),
+        default_runtime,
+        admin,
+        tool_narrowing_threshold: report.count(
+            &at.dotted("agent.defaultToolNarrowingThreshold"),
+            threshold,
+            0..=1_000_000,
+            200,
+        ),
+        dev_attach: raw.dev.is_some_and(|dev| dev.attachment_state.is_some()),
+        relay_base_url: relay.or_else(|| base_url.clone()),
+        base_url,
+    }
+}
+
+fn management(report: &mut Report<'_>, at: &KeyPath, raw: RawManagement, public: SocketAddr) -> Option<Management> {
+    let base_url = report.base_url(&at.key("baseUrl"), trimmed(raw.base_url).as_deref());
+    if raw.port.is_none() {
+        if raw.host.is_some() {
+            report.problem(&at.key("port"), "is required when `host` is set");
+        } else if base_url.is_some() {
+            report.problem(&at.key("port"), "is required when `baseUrl` is set");
+        }
+        return None;
+    }
+    let address = address(report, at, raw.host.as_deref(), raw.port);
+    let meet = address.ip() == public.ip() || address.ip().is_unspecified() || public.ip().is_unspecified();
+    if address.port() == public.port() && address.port() > 0 && meet {
+        report.problem(&at.key("port"), format!("is the public listener's own address ({public})"));
+    }
+    Some(Management { address, base_url })
+}
+
+/// `host` and `port` as one address. Names other than `localhost` are not looked up: nothing here asks the network.
+fn address(report: &mut Report<'_>, at: &KeyPath, host: Option<&str>, port: Option<i64>) -> SocketAddr {
+    let ip = match host.map(str::trim) {
+        None | Some("") => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Some("localhost") => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Some(text) => text.trim_matches(['[', ']']).parse().unwrap_or_else(|_| {
+            let hint = "write `0.0.0.0`, `127.0.0.1`, `::1` or another address of this machine".to_owned();
+            report.hinted(&at.key("host"), "is neither an IP address nor `localhost`", Some(hint));
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+        }),
+    };
+    SocketAddr::new(ip, report.count(&at.key("port"), port, 1..=65_535, 0))
+}
+
+fn admin(report: &mut Report<'_>, at: &KeyPath, raw: RawAdmin, known: &Known) -> Admin {
+    let policy_at = at.key("authorizationPolicy");
+    let authorization_policy = report.named(&policy_at, raw.authorization_policy, &known.policies);
+    let ui = report.named(&at.key("ui"), raw.ui, &known.ui);
+    let roles_at = at.key("allowedRoles");
+    let allowed_roles = match (raw.allowed_roles, &authorization_policy) {
+        (None, None) => Vec::new(),
+        (None, Some(_)) => vec!["admin".to_owned()],
+        (Some(_), None) => {
+            let hint = Some("name a policy in `authorizationPolicy`".to_owned());
+            report.hinted(&roles_at, "are roles of a policy, and none is named", hint);
+            Vec::new()
+        }
+        (Some(roles), Some(_)) => {
+            if roles.is_empty() {
+                report.problem(&roles_at, "is empty: nobody would be let in");
+            }
+            report.distinct(&roles_at, Some(roles))
+        }
+    };
+    if authorization_policy.is_some() && known.authentication.keys.is_empty() {
+        let hint = Some("add an entry to `providers.authentication`".to_owned());
+        report.hinted(&policy_at, "needs users who log in, and nothing says how they do", hint);
+    }
+    Admin { authorization_policy, allowed_roles, ui }
+}
+
+/// The operator pages borrow the public listener's login: its cookie must reach the other listener as well.
+fn admin_across_listeners(report: &mut Report<'_>, at: &KeyPath, public: Option<&str>, operator: Option<&str>) {
+    const WHY: &str = "is required when `server.admin.authorizationPolicy` protects a management listener";
+    for (key, url) in [("baseUrl", public), ("management.baseUrl", operator)] {
+        if url.is_none() {
+            report.problem(&at.dotted(key), WHY);
+        }
+    }
+    let (Some(public), Some(operator)) = (public.and_then(parsed), operator.and_then(parsed)) else { return };
+    let at = at.dotted("management.baseUrl");
+    if public.host() != operator.host() {
+        report.problem(&at, "must have the host name of `server.baseUrl`, so that its cookie reaches both");
+    } else if public.scheme() == "https" && operator.scheme() != "https" {
+        report.problem(&at, "must begin with https://, as `server.baseUrl` does");
+    }
+}
+
+fn parsed(url: &str) -> Option<Url> {
+    Url::parse(url).ok()
+}
+
+/// An http(s) URL that is scheme, host and perhaps port.
+fn origin(report: &mut Report<'_>, at: &KeyPath, text: &str) -> Option<String> {
+    let url = report.base_url(at, Some(text))?;
+    if parsed(&url).is_some_and(|url| url.path() != "/") {
+        report.problem(at, "must be scheme, host and port only");
+        return None;
+    }
+    Some(url)
+}
