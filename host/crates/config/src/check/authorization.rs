@@ -40,10 +40,8 @@ fn policy(report: &mut Report<'_>, at: &KeyPath, raw: RawPolicy) -> Policy {
     for (i, raw) in raw.members.into_iter().flatten().enumerate() {
         let at = at.key("members").index(i);
         let Some((subject, role)) = member(report, &at, raw) else { continue };
-        if members.contains_key(&subject) {
+        if members.insert(subject, role).is_some() {
             report.problem(&at.key("subjectID"), "is a member of this policy already; a subject has one role");
-        } else {
-            members.insert(subject, role);
         }
     }
     Policy { allow_others: matches!(raw.default, Some(RawAction::Allow)), members }

@@ -76,7 +76,7 @@ fn template(report: &mut Report<'_>, at: &KeyPath, raw: Option<String>) -> Optio
             report.problem(at, "has a `{` that nothing closes");
             break;
         };
-        if token != "raw_body" && !token.strip_prefix("header:").is_some_and(|name| !name.trim().is_empty()) {
+        if token != "raw_body" && token.strip_prefix("header:").is_none_or(|name| name.trim().is_empty()) {
             report.problem(at, "knows `{raw_body}` and `{header:Name}` only");
             break;
         }

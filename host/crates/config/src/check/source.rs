@@ -29,7 +29,7 @@ pub(crate) fn source(report: &mut Report<'_>, at: &KeyPath, raw: Option<RawSourc
             let form = text_source(report, &at, text.trim(), true)?;
             return Some(Source { at: report.locate(&at), form, token: None });
         }
-        Some(RawSource::Form(form)) => form,
+        Some(RawSource::Form(form)) => *form,
     };
     let token = form.auth.as_ref().and_then(|auth| trimmed(auth.token.clone()));
     if form.auth.is_some() && token.is_none() {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 #[serde(untagged)]
 pub(crate) enum RawSource {
     Text(String),
-    Form(RawSourceForm),
+    Form(Box<RawSourceForm>),
 }
 
 /// Exactly one of the forms.
