@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-RUST_COMPONENTS="echo caller fetch greeter hostile"
+RUST_COMPONENTS="echo caller fetch greeter hostile corpus"
 RUST_NATIVE="echo-native-rust echo-native-rust-alpha16"
 COMPONENTIZE_PY=0.25.1
 PYTHON_SDK=0.0.1a29
@@ -95,7 +95,7 @@ build() {
     echo-typescript) typescript_component "$1" ;;
     echo-native-python) python_native "$1" ;;
     echo-native-rust*) rust_native "$1" ;;
-    echo | caller | fetch | greeter | hostile) rust_component "$1" ;;
+    echo | caller | fetch | greeter | hostile | corpus) rust_component "$1" ;;
     *) echo "build.sh: no example called $1" >&2 && exit 2 ;;
     esac
 }

@@ -51,6 +51,7 @@ impl Served {
     pub async fn listening(&self) -> Client {
         let address = eventually("the address in the log", || async {
             let log = self.log();
+            assert!(!log.lines().any(|line| line.starts_with("gestaltd: ")), "it did not start\n{log}");
             let after = log.split_once("listening")?.1.split_once("public=")?.1;
             after.split(|c: char| c.is_whitespace()).next()?.parse().ok()
         });

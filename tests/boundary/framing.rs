@@ -1,0 +1,134 @@
+//! C: framing, headers, smuggling.
+
+use crate::row::{LISTED, Site, at, catalogue, get, with};
+use serde_json::json;
+
+catalogue! {
+    Strict LISTED => c01 c02 c03 c04 c05 c06 c07 c08 c09 c10 c11 c13 c15 c16;
+}
+
+fn header(name: &str, value: &str) -> serde_json::Value {
+    with(get("allowed.test"), json!({"headers": [[name, value]]}))
+}
+
+/// The host is the authority's, not a header's.
+fn c01(site: &Site) {
+    site.unspeakable(header("Host", "evil.test"), "header", "HeaderError::Forbidden");
+    site.unspeakable(header("hOsT", "evil.test"), "header", "HeaderError::Forbidden");
+    let (_, arrival) = site.allowed(&get("allowed.test"));
+    assert_eq!(arrival.header("host"), ["allowed.test"]);
+}
+
+/// Pseudo headers.
+fn c02(site: &Site) {
+    for name in [":authority", ":path", ":scheme", ""] {
+        site.unspeakable(header(name, "evil.test"), "header", "HeaderError::InvalidSyntax");
+    }
+}
+
+/// A transfer coding of the guest's own.
+fn c03(site: &Site) {
+    for (name, value) in [("Transfer-Encoding", "chunked"), ("TE", "trailers"), ("Trailer", "Host")] {
+        site.unspeakable(header(name, value), "header", "HeaderError::Forbidden");
+    }
+}
+
+/// Two lengths, or one with two readings.
+fn c04(site: &Site) {
+    for lengths in [json!([["Content-Length", "5"], ["Content-Length", "6"]]), json!([["Content-Length", "+5"]])] {
+        let attempt = with(get("allowed.test"), json!({"method": "POST", "headers": lengths, "body": "hello"}));
+        site.unspeakable(attempt, "header", "HeaderError::InvalidSyntax");
+    }
+}
+
+/// More than was announced.
+fn c05(site: &Site) {
+    let attempt = json!({"method": "POST", "headers": [["Content-Length", "2"]], "body": "0123456789"});
+    let seen = site.call(&with(get("allowed.test"), attempt));
+    let report = seen.report();
+    assert!(report["error"].as_str().is_some_and(|error| error.starts_with("Http")), "{report}");
+    for arrival in crate::canary::take(0) {
+        assert!(!arrival.head.contains("0123"), "{arrival:?}");
+    }
+    site.records(1);
+    site.assert_alive();
+}
+
+/// Less than was announced: the connection ends before somebody waits for the rest.
+fn c06(site: &Site) {
+    let attempt = json!({"method": "POST", "headers": [["Content-Length", "10"]], "body": "01234"});
+    let (report, arrival) = site.reached(&with(get("allowed.test"), attempt));
+    assert!(report["error"].as_str().is_some_and(|error| error.starts_with("Http")), "{report}");
+    assert!(!arrival.head.contains("012340"), "{arrival:?}");
+    site.records(1);
+    site.assert_alive();
+}
+
+/// An answer with two lengths.
+fn c07(site: &Site) {
+    site.broken(at("allowed.test", "/lengths"), "HttpProtocolError", None);
+}
+
+/// A path that looks like an authority.
+fn c08(site: &Site) {
+    let (_, arrival) = site.allowed(&at("allowed.test", "//evil.test/x"));
+    assert_eq!((arrival.line(), arrival.header("host")), ("GET //evil.test/x HTTP/1.1", vec!["allowed.test"]));
+}
+
+/// Paths that are none.
+fn c09(site: &Site) {
+    for path in ["@evil.test/", "*", "http://evil.test/", "/a b", "/a\r\nHost: evil.test", "/\0", "evil.test", ":80/"] {
+        site.invalid(at("allowed.test", path));
+    }
+}
+
+/// Lines within header names and values.
+fn c10(site: &Site) {
+    for (name, value) in
+        [("x\r\nHost", "evil.test"), ("x", "a\r\nHost: evil.test"), ("x", "a\0"), ("x y", "a"), ("x", "\n")]
+    {
+        site.unspeakable(header(name, value), "header", "HeaderError::InvalidSyntax");
+    }
+}
+
+/// Headers in which an upstream believes a proxy.
+fn c11(site: &Site) {
+    let headers = json!([
+        ["X-Forwarded-For", "10.0.0.1"],
+        ["X-Forwarded-Host", "evil.test"],
+        ["Forwarded", "host=evil.test"],
+        ["X-Real-IP", "10.0.0.1"],
+        ["Via", "1.1 evil.test"],
+        ["X-Fine", "1"]
+    ]);
+    let (_, arrival) = site.allowed(&with(get("allowed.test"), json!({"headers": headers})));
+    assert!(!arrival.head.contains("evil") && !arrival.head.contains("10.0.0.1"), "{arrival:?}");
+    assert_eq!(arrival.header("x-fine"), ["1"]);
+}
+
+/// Trailers that say what belongs into a head.
+fn c13(site: &Site) {
+    let post = |trailers| with(get("allowed.test"), json!({"method": "POST", "body": "x", "trailers": trailers}));
+    for name in ["Host", "Transfer-Encoding", "Connection"] {
+        site.unspeakable(post(json!([[name, "evil.test"]])), "trailer", "HeaderError::Forbidden");
+    }
+    let (_, arrival) = site.allowed(&post(json!([["X-Forwarded-Host", "evil.test"], ["X-Checksum", "1"]])));
+    assert!(!arrival.head.contains("evil"), "{arrival:?}");
+}
+
+/// Credentials for a proxy.
+fn c15(site: &Site) {
+    for name in ["Proxy-Authorization", "Proxy-Connection", "Proxy-Authenticate"] {
+        site.unspeakable(header(name, "Basic eDp5"), "header", "HeaderError::Forbidden");
+    }
+}
+
+/// More header than anybody needs.
+fn c16(site: &Site) {
+    let attempt = with(get("allowed.test"), json!({"bloat": 2048}));
+    let seen = site.call(&attempt);
+    seen.assert_silence(&attempt);
+    assert_eq!(seen.answer.code(), 502, "{}", seen.answer.text());
+    site.records(0);
+    site.assert_alive();
+}
