@@ -5,7 +5,7 @@ CONFIG ?= guest-examples/quickstart/gestalt.yaml
 # Crates outside of the workspace: they are built for another target, or are what a user would copy.
 APART := wit/rust guest-examples $(wildcard guest-examples/echo-native-rust*)
 
-.PHONY: build run test bench guests python tools
+.PHONY: build run test bench guests corpus python tools
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
 
@@ -37,6 +37,11 @@ bench: guests python
 # The example apps, each into its own directory.
 guests:
 	@sh guest-examples/build.sh
+
+# The hostile component inside of the daemon's binary, anew from its source. The result is committed.
+corpus:
+	@sh guest-examples/build.sh corpus
+	@python3 guest-examples/corpus/embed.py guest-examples/corpus/.gestalt/build/corpus.wasm host/src/verify/corpus.component
 
 # Python environments with the published SDKs, old and new, for native providers in tests.
 python:

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, Once};
 use tempfile::TempDir;
 
 /// What `server.egress` says.
@@ -99,6 +99,15 @@ pub(crate) fn close() -> Vec<(Kind, Exit, BTreeMap<String, usize>)> {
     open.into_iter().filter_map(stop).collect()
 }
 
+/// A daemon for one row only, once it is ready.
+pub(crate) fn serve(config: &str) -> Served {
+    RUNTIME.block_on(async {
+        let served = Served::start(config);
+        served.ready().await;
+        served
+    })
+}
+
 fn start(kind: Kind) -> House {
     let packages = tempfile::tempdir().unwrap();
     let ca = packages.path().join("ca.pem");
@@ -120,6 +129,9 @@ fn start(kind: Kind) -> House {
             config += &app(&format!("{id}{suffix}"), &manifest, entry);
         }
     }
+    // Compiled once, before a hundred apps ask for it at the same time.
+    static COMPILED: Once = Once::new();
+    COMPILED.call_once(|| drop(serve(&format!("apps:\n{}", app("first", &manifest, "")))));
     RUNTIME.block_on(async {
         let served = Served::start(&config);
         let client = served.listening().await;

@@ -92,9 +92,16 @@ pub(crate) struct Seen {
     /// Connections opened and datagrams sent on behalf of the app.
     pub(crate) wire: Counters,
     pub(crate) asked: Vec<Question>,
+    before: Counters,
 }
 
 impl Seen {
+    /// Everybody who came of it. To be called when its records are there: until then there may be more to come.
+    pub(crate) fn arrivals(&self) -> Vec<Arrival> {
+        let opened = Counters::read().opened - self.before.opened - 1;
+        canary::take(usize::try_from(opened).unwrap())
+    }
+
     /// What the guest reports.
     pub(crate) fn report(&self) -> Value {
         assert_eq!(self.answer.code(), 200, "{}", self.answer.text());
@@ -130,7 +137,7 @@ impl Site {
         let asked = names::take_asked();
         let opened = after.opened - before.opened - 1;
         let datagrams = after.datagrams - before.datagrams - asked.len() as u64;
-        Seen { answer, wire: Counters { opened, datagrams }, asked }
+        Seen { answer, wire: Counters { opened, datagrams }, asked, before }
     }
 
     /// `count` more records of this row's app than there were.
@@ -151,6 +158,12 @@ impl Site {
         assert_eq!(new.len(), count, "{new:?}");
         *known += count;
         new
+    }
+
+    /// `count` records of this row's app will be written by the time the daemon has stopped.
+    pub(crate) fn later(&self, count: usize) {
+        let mut expected = self.house.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        *expected.entry(self.app.clone()).or_default() += count;
     }
 
     /// The daemon is well, and so is the app, on an instance that has seen nothing of what was.

@@ -1,6 +1,7 @@
 //! What the workspace promises about itself and no compiler checks: `crates` looks at the dependency graph, `sources`
-//! at the text of the files.
+//! at the text of the files, `corpus` at the one file that is made from others.
 
+mod corpus;
 mod crates;
 mod sources;
 

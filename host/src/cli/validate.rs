@@ -1,7 +1,7 @@
 //! `gestaltd validate`: everything that can be known without starting anything.
 
 use super::{Sources, say};
-use gestalt_config::{Manifest, Mode, Problems};
+use gestalt_config::{Manifest, Mode, Problem, Problems};
 use std::process::ExitCode;
 
 /// Reports all problems of the configuration and of every manifest it names.
@@ -17,11 +17,14 @@ pub(super) fn run(sources: &Sources, json: bool) -> ExitCode {
             problems.extend(found);
         }
     }
+    let warning = |problem: &Problem| format!("warning: {problem}\n");
+    let warnings: String = deployment.iter().flat_map(|d| d.warnings.iter()).map(warning).collect();
     if json {
         let text = serde_json::to_string_pretty(&problems).unwrap_or_else(|error| error.to_string());
         say(std::io::stdout(), &format!("{text}\n"));
     } else if problems.is_empty() {
         let apps = deployment.map_or(0, |d| d.apps.len());
+        say(std::io::stderr(), &warnings);
         say(std::io::stdout(), &format!("config ok: {apps} app(s)\n"));
     } else {
         say(std::io::stderr(), &format!("{problems}"));
