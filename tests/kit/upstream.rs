@@ -81,9 +81,9 @@ async fn answer(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     let status = target.strip_prefix("/status/").and_then(|code| code.parse::<u16>().ok());
     let json = http::HeaderValue::from_static("application/json");
     let content_type = head.headers.get("content-type").cloned().unwrap_or(json);
-    let (method, headers) = (head.method, head.headers);
+    let (method, headers, is_held) = (head.method, head.headers, head.uri.path() == "/hold");
     seen.asked.lock().unwrap().push(Asked { method, target: target.clone(), headers, body: body.clone() });
-    if target == "/hold" {
+    if is_held {
         seen.gate.acquire().await.unwrap().forget();
     }
     let mut response = match status {
