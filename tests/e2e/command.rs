@@ -66,3 +66,20 @@ async fn a_missing_config_file_is_named() {
     assert_eq!(code, Some(1));
     assert!(stderr.contains("nowhere.yaml"), "{stderr}");
 }
+
+#[tokio::test]
+async fn config_schema_prints_what_an_editor_needs() {
+    for (arguments, title) in [
+        (&["config", "schema"][..], "gestaltd.config/v6"),
+        (&["config", "schema", "manifest"], "Manifest"),
+        (&["config", "schema", "manifest:plugin"], "Manifest of kind app"),
+    ] {
+        let (code, stdout, stderr) = texts(&run(arguments).await);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        let schema: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(schema["title"], title, "{arguments:?}");
+    }
+    let (code, stdout, stderr) = texts(&run(&["config", "schema", "manifest:plug"]).await);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(stderr.contains("manifest:app"), "{stderr}");
+}

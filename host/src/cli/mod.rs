@@ -1,5 +1,6 @@
 //! The command line. Every command ends with exit code 0 or, after one line that says why, 1.
 
+mod config;
 mod serve;
 mod validate;
 
@@ -34,6 +35,11 @@ enum Command {
         /// Print problems as a JSON array.
         #[arg(long)]
         json: bool,
+    },
+    /// What there is to know about the file formats.
+    Config {
+        #[command(subcommand)]
+        command: config::Command,
     },
     /// Print the version.
     Version,
@@ -83,6 +89,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Version) => return version(),
         Some(Command::Compile { job }) => return gestalt_runtime_wasm::worker::run(&job),
         Some(Command::Serve(sources)) => serve::run(&sources),
+        Some(Command::Config { command }) => config::run(&command),
         Some(Command::Validate { sources, json }) => return validate::run(&sources, json),
         None => serve::run(&arguments.sources),
     };

@@ -8,6 +8,7 @@
 //! * [`choose_files`] and [`load()`] read a deployment; [`Manifest::load`] a package; [`read_catalog`] its operations.
 //! * What is wrong comes back as [`Problems`]: all of it in one run, each with file, line, column and key, printed like a
 //!   compiler's. What is right comes back as plain structs with every default filled in and every value parsed.
+//! * [`schema`] tells editors what may be written, from the types that are read; `schema/*.json` holds what it says.
 //! * A key that belongs to a format but has nothing behind it yet is refused as such (`vocabulary`), never ignored.
 //! * A new key goes into `raw` (what may be written), into a checked type, and into `check` (what it means).
 //!
@@ -27,6 +28,7 @@ pub mod manifest;
 mod path;
 mod problem;
 mod raw;
+pub mod schema;
 mod secrets;
 mod shape;
 mod source;

@@ -50,6 +50,11 @@ impl Keys {
         node.is_empty() || (is_section && node.map().is_some_and(hollow))
     }
 
+    /// Every key that is not available yet, as patterns.
+    pub(crate) fn later(&self) -> &'static [&'static str] {
+        self.later
+    }
+
     /// A warning for each key below `root` that has no effect yet, where it asks for something.
     pub(crate) fn pending(&self, root: &Node) -> Vec<Finding> {
         let mut findings = Vec::new();

@@ -33,7 +33,7 @@ impl Env for Vars {
 }
 
 impl Fixture {
-    fn lay_out(text: &str) -> Self {
+    pub(crate) fn lay_out(text: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         let env = Vars { vars: HashMap::new(), dir: root.clone() };

@@ -5,5 +5,6 @@
 mod catalogs;
 mod configs;
 mod fixture;
+mod fuzz;
 mod large;
 mod manifests;
