@@ -119,6 +119,11 @@ impl Loader<'_> {
                 return None;
             }
         };
+        root.walk(&mut KeyPath::default(), &mut |_, node| {
+            for (key, entry) in node.map().into_iter().flatten() {
+                self.sources.call_as_written(key, entry.key);
+            }
+        });
         if !matches!(root.tree, Tree::Map(_) | Tree::Null) {
             self.findings.push(finding(root.span, "a config file must be a map of keys".to_owned(), Show::Nothing));
             return None;

@@ -1,7 +1,8 @@
 //! Files as they were written, and what is found wrong with them.
 
-use crate::path::KeyPath;
+use crate::path::{KeyPath, Step};
 use crate::problem::{Excerpt, Location, Problem, Problems};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
@@ -26,6 +27,8 @@ struct Source {
     text: String,
     line_starts: Vec<u32>,
     secrets: Vec<Range<usize>>,
+    /// Keys that came out of the environment, in whole or in part: each as it reads, and as it was written.
+    expanded_keys: HashMap<String, String>,
 }
 
 /// The files of one load.
@@ -61,7 +64,8 @@ impl Sources {
     pub(crate) fn add(&mut self, file: &Path, text: String) -> u16 {
         let breaks = text.bytes().enumerate().filter(|&(_, b)| b == b'\n').map(|(i, _)| offset(i + 1));
         let line_starts = std::iter::once(0).chain(breaks).collect();
-        self.0.push(Source { file: file.into(), text, line_starts, secrets: Vec::new() });
+        let (secrets, expanded_keys) = (Vec::new(), HashMap::new());
+        self.0.push(Source { file: file.into(), text, line_starts, secrets, expanded_keys });
         u16::try_from(self.0.len() - 1).unwrap_or(u16::MAX)
     }
 
@@ -74,6 +78,30 @@ impl Sources {
         if let Some(source) = self.0.get_mut(usize::from(span.file)) {
             source.secrets.push(span.start as usize..span.end as usize);
         }
+    }
+
+    /// From now on `key`, which is written at `span`, is called what is written there: a message that named it by what
+    /// the environment made of it would show a value of the environment.
+    pub(crate) fn call_as_written(&mut self, key: &str, span: Span) {
+        let Some(source) = self.0.get_mut(usize::from(span.file)) else { return };
+        let written = source.text.get(span.start as usize..span.end as usize).unwrap_or("");
+        if written.contains('$') {
+            let bare = written.trim_matches(['"', '\'']);
+            source.expanded_keys.insert(key.to_owned(), bare.to_owned());
+        }
+    }
+
+    /// What a key is called.
+    fn written<'a>(&'a self, key: &'a str) -> &'a str {
+        self.0.iter().find_map(|source| source.expanded_keys.get(key)).map_or(key, String::as_str)
+    }
+
+    /// The text with every key in backticks called what it was written as.
+    fn in_written_words(&self, mut text: String) -> String {
+        for (key, written) in self.0.iter().flat_map(|source| &source.expanded_keys) {
+            text = text.replace(&format!("`{key}`"), &format!("`{written}`"));
+        }
+        text
     }
 
     pub(crate) fn locate(&self, span: Span) -> Location {
@@ -101,7 +129,13 @@ impl Sources {
                 Show::Value => (excerpt, value) = (source.excerpt(span), source.value(span)),
             }
         }
-        Problem { at, path: path.to_string(), value, message, hint, excerpt }
+        let steps = path.0.into_iter().map(|step| match step {
+            Step::Key(key) => Step::Key(self.written(&key).to_owned()),
+            index => index,
+        });
+        let path = KeyPath(steps.collect()).to_string();
+        let (message, hint) = (self.in_written_words(message), hint.map(|hint| self.in_written_words(hint)));
+        Problem { at, path, value, message, hint, excerpt }
     }
 }
 
