@@ -114,7 +114,11 @@ impl Loader<'_> {
         let parsed = yaml::parse(&expanded.text, &|start, end| expanded.origin(number, start, end));
         let mut root = match parsed {
             Ok(root) => root.unwrap_or(Node { span: whole, tree: Tree::Null }),
-            Err(findings) => {
+            Err(mut findings) => {
+                // What the environment made of a key is not to be shown.
+                for finding in findings.iter_mut().filter(|finding| self.sources.is_expanded(finding.span)) {
+                    "this is not valid YAML, or here twice".clone_into(&mut finding.message);
+                }
                 self.findings.extend(findings);
                 return None;
             }

@@ -83,12 +83,20 @@ impl Sources {
     /// From now on `key`, which is written at `span`, is called what is written there: a message that named it by what
     /// the environment made of it would show a value of the environment.
     pub(crate) fn call_as_written(&mut self, key: &str, span: Span) {
-        let Some(source) = self.0.get_mut(usize::from(span.file)) else { return };
-        let written = source.text.get(span.start as usize..span.end as usize).unwrap_or("");
-        if written.contains('$') {
-            let bare = written.trim_matches(['"', '\'']);
-            source.expanded_keys.insert(key.to_owned(), bare.to_owned());
+        if !self.is_expanded(span) {
+            return;
         }
+        if let Some(source) = self.0.get_mut(usize::from(span.file)) {
+            let written = source.text.get(span.start as usize..span.end as usize).unwrap_or("");
+            source.expanded_keys.insert(key.to_owned(), written.trim_matches(['"', '\'']).to_owned());
+        }
+    }
+
+    /// Whether what is written there has a placeholder in it.
+    pub(crate) fn is_expanded(&self, span: Span) -> bool {
+        let source = self.0.get(usize::from(span.file));
+        let written = source.and_then(|source| source.text.get(span.start as usize..span.end as usize));
+        written.is_some_and(|written| written.contains('$'))
     }
 
     /// What a key is called.

@@ -126,7 +126,7 @@ impl<'a> Reader<'a> {
                 _ if is_merge => inherited.push(value),
                 Tree::Text(text) => {
                     if map.contains_key(&text) {
-                        self.findings.push(finding(key.span, "this key is here twice".to_owned()));
+                        self.findings.push(finding(key.span, format!("key `{text}` is here twice")));
                     }
                     map.insert(text, Entry { key: key.span, node: value });
                 }

@@ -240,7 +240,7 @@ fn configs_with_changes() {
         let mode = if strict { Mode::Strict } else { Mode::Lenient };
         let Some(deployment) = read_deployment(&fixture.files, mode, &fixture.env)? else { return Ok(()) };
         for app in deployment.apps.values() {
-            let Ok(manifest) = Manifest::load(&app.manifest) else { continue };
+            let Some(Ok(manifest)) = app.source.manifest().map(Manifest::load) else { continue };
             twice(|| deployment.check_config(app, &manifest), |()| String::new())?;
         }
         Ok(())
