@@ -264,7 +264,9 @@ fn loosen_type(map: &mut Map<String, Value>, expands: bool) {
     let is_text = has("string") && !chosen;
     let is_scalar = has("string") || has("integer") || has("number") || has("boolean");
     let is_opaque = has("array") || (has("object") && !map.contains_key("properties"));
-    if !is_scalar && !(expands && is_opaque && map.get("additionalProperties") != Some(&Value::Bool(false))) {
+    let is_open = map.get("additionalProperties") != Some(&Value::Bool(false));
+    let may_be_injected = expands && is_opaque && is_open;
+    if !is_scalar && !may_be_injected {
         return;
     }
     if is_text {
