@@ -13,3 +13,4 @@ pub mod cli;
 pub mod ingress;
 pub mod metrics;
 pub mod telemetry;
+pub mod verify;

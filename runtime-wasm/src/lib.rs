@@ -37,6 +37,7 @@ mod error;
 mod executor;
 mod gate;
 mod host;
+mod inspect;
 mod instance;
 mod launch;
 mod lease;
@@ -49,6 +50,7 @@ mod vet;
 pub mod worker;
 
 pub use error::WasmError;
+pub use inspect::{Import, Inspection, Reach};
 pub use launch::AppSpec;
 
 use cache::Cache;

@@ -57,14 +57,14 @@ fn main() -> ExitCode {
             })
         })
         .collect();
-    trials.push(Trial::test("zz_every_record_was_accounted_for", accounts));
+    trials.push(Trial::test("zz_every_record_was_accounted_for", zz_every_record_was_accounted_for));
     let conclusion = libtest_mimic::run(&arguments, trials);
     house::close();
     if conclusion.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// The daemons stop in good order, and by then have recorded what rows have seen, and nothing else.
-fn accounts() -> Result<(), Failed> {
+fn zz_every_record_was_accounted_for() -> Result<(), Failed> {
     for (kind, exit, expected) in house::close() {
         assert_eq!(exit.status.code(), Some(0), "{kind:?}: {}", exit.log);
         for (app, count) in expected {

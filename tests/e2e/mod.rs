@@ -5,3 +5,4 @@ mod command;
 mod failing;
 mod readme;
 mod serve;
+mod verify;

@@ -42,9 +42,9 @@ const CONFINED: [(&str, &[&str]); 8] = [
 ];
 
 /// This package sees everything and ships nothing.
-const TESTS: &str = "gestalt-tests";
+pub(super) const TESTS: &str = "gestalt-tests";
 
-fn metadata() -> Metadata {
+pub(super) fn metadata() -> Metadata {
     // Without a platform, cargo would fetch the dependencies of every other one.
     let rustc = Command::new("rustc").arg("-vV").output().unwrap();
     let version = String::from_utf8(rustc.stdout).unwrap();

@@ -3,6 +3,8 @@
 
 mod corpus;
 mod crates;
+mod doors;
+mod promises;
 mod sources;
 
 use std::path::{Path, PathBuf};

@@ -24,7 +24,7 @@ const HOST_LEAKS: [&str; 6] = [
 ];
 
 /// Every file of the repository whose name ends so, as path below the root and text.
-fn files(ends: &[&str]) -> Vec<(String, String)> {
+pub(super) fn files(ends: &[&str]) -> Vec<(String, String)> {
     let (root, mut open, mut found) = (root(), vec![root()], Vec::new());
     while let Some(directory) = open.pop() {
         for entry in fs::read_dir(directory).unwrap() {
@@ -51,12 +51,12 @@ fn is_test(path: &str) -> bool {
 }
 
 /// The Rust files that ship.
-fn shipped() -> impl Iterator<Item = (String, String)> {
+pub(super) fn shipped() -> impl Iterator<Item = (String, String)> {
     files(&[".rs"]).into_iter().filter(|(path, _)| !is_test(path))
 }
 
 /// The text of a file without the test module at its end.
-fn without_tests(text: &str) -> &str {
+pub(super) fn without_tests(text: &str) -> &str {
     text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or(text)
 }
 

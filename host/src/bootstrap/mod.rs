@@ -17,6 +17,8 @@ mod listen;
 mod package;
 mod runtimes;
 
+pub(crate) use runtimes::this_binary;
+
 use crate::audit::LogAudit;
 use crate::ingress::http::{Api, Server, management_router, public_router};
 use crate::metrics::Metrics;
@@ -87,7 +89,7 @@ impl Daemon {
         let invoker = Invoker::new(apps.clone(), audit, metrics.clone(), settings);
         nested.connect(invoker.clone());
         let services = HostServices { apps: nested, logs: Arc::new(AppLog::default()) };
-        let worker = options.worker.unwrap_or_else(runtimes::this_binary);
+        let worker = options.worker.unwrap_or_else(this_binary);
         let runtimes = Arc::new(runtimes::Runtimes::new(deployment.clone(), worker, metrics.clone()));
         let stage =
             apps::Stage { deployment: deployment.clone(), egress: egress.clone(), runtimes, services, base_url };

@@ -39,7 +39,7 @@ impl Runtimes {
 }
 
 /// The binary this process runs, under the one name that still leads to it when the file was replaced by an upgrade.
-pub(super) fn this_binary() -> PathBuf {
+pub(crate) fn this_binary() -> PathBuf {
     let own = PathBuf::from("/proc/self/exe");
     if own.exists() { own } else { std::env::current_exe().unwrap_or(own) }
 }

@@ -1,6 +1,8 @@
-//! The command line. Every command ends with exit code 0 or, after one line that says why, 1.
+//! The command line. Every command ends with exit code 0 or, after one line that says why, 1; only `provider
+//! verify-egress`, whose 1 is a verdict, says 2 where it has none.
 
 mod config;
+mod provider;
 mod serve;
 mod validate;
 
@@ -41,6 +43,9 @@ enum Command {
         #[command(subcommand)]
         command: config::Command,
     },
+    /// Look at one package or app.
+    #[command(subcommand)]
+    Provider(provider::Provider),
     /// Print the version.
     Version,
     /// Compile a component on behalf of the daemon that started this.
@@ -75,11 +80,15 @@ impl Sources {
 
 /// Runs the command that `arguments` spell, program name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let asks_for_verdict = arguments.iter().any(|argument| argument == "verify-egress");
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             let _ = error.print();
-            return ExitCode::from(u8::from(error.use_stderr()));
+            // Where 1 is a verdict, it must not also be a typing error.
+            let failure = if asks_for_verdict { provider::UNUSABLE } else { 1 };
+            return ExitCode::from(if error.use_stderr() { failure } else { 0 });
         }
     };
     if arguments.version {
@@ -90,6 +99,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Compile { job }) => return gestalt_runtime_wasm::worker::run(&job),
         Some(Command::Serve(sources)) => serve::run(&sources),
         Some(Command::Config { command }) => config::run(&command),
+        Some(Command::Provider(provider)) => return provider::run(provider),
         Some(Command::Validate { sources, json }) => return validate::run(&sources, json),
         None => serve::run(&arguments.sources),
     };

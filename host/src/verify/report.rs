@@ -1,0 +1,146 @@
+//! What came of a verification.
+
+use super::interfaces::Component;
+use super::subject::{Form, Subject};
+use super::trial::Outcome;
+use gestalt_core::egress::Mode;
+use serde::Serialize;
+use std::fmt;
+
+/// What a verification found.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// What was verified.
+    pub subject: String,
+    /// The version of this binary.
+    pub gestaltd: &'static str,
+    /// `component`, `native` or `declarative`.
+    pub form: &'static str,
+    /// Whether all attempts ended as they should, and there is a boundary at all.
+    pub holds: bool,
+    /// What the rules let through.
+    pub rules: Rules,
+    /// What the component imports; absent when there is none.
+    pub component: Option<Component>,
+    /// What was attempted. Empty when there is nothing that could hold.
+    pub attempts: Vec<Attempt>,
+    /// What the reader should know besides.
+    pub notes: Vec<String>,
+}
+
+/// The rules under which it was verified.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rules {
+    /// What the app may reach, in words.
+    pub reaches: &'static str,
+    /// `egress.allowedHosts`.
+    pub allowed_hosts: Vec<String>,
+    /// `enforce` or `observe`.
+    pub mode: &'static str,
+}
+
+/// One attempt and its end.
+#[derive(Clone, Debug, Serialize)]
+pub struct Attempt {
+    /// As in the catalogue of attacks.
+    pub id: &'static str,
+    /// What was tried.
+    pub attack: &'static str,
+    /// What was seen.
+    pub seen: String,
+    /// Whether the boundary held.
+    pub holds: bool,
+}
+
+impl Report {
+    pub(super) fn new(subject: &Subject, component: Option<Component>, outcomes: Vec<Outcome>) -> Self {
+        let attempts: Vec<Attempt> = outcomes
+            .into_iter()
+            .map(|Outcome { row, seen, holds }| Attempt { id: row.id, attack: row.attack, seen, holds })
+            .collect();
+        let rules = subject.rules();
+        let observes = rules.mode == Mode::Observe || subject.deployment.server.egress.mode == Mode::Observe;
+        let mut notes = Vec::new();
+        if !subject.is_configured {
+            notes.push(
+                "No configuration has an entry for it: the rules are a sample, and the bounds are the defaults."
+                    .to_owned(),
+            );
+        }
+        match subject.form {
+            Form::Component => {}
+            Form::Declarative => notes.push(
+                "It has no code of its own. The attempts were made by a component under its rules; its declared \
+                 requests take the same way out."
+                    .to_owned(),
+            ),
+            Form::Native => notes.push(
+                "It runs as a process of this machine, with the machine's network, files and users' rights. Nothing \
+                 enforces egress.allowedHosts on it, so there is no boundary to verify."
+                    .to_owned(),
+            ),
+        }
+        if observes {
+            notes.push("egress.mode is observe: what the list refuses is recorded, and sent all the same.".to_owned());
+        }
+        let refused = component.iter().flat_map(|c| &c.imports).filter(|import| import.kind == "refused").count();
+        if refused > 0 {
+            notes.push(format!("It imports {refused} interface(s) that no app may have, and will not be started."));
+        }
+        Self {
+            subject: subject.name.clone(),
+            gestaltd: env!("CARGO_PKG_VERSION"),
+            form: match subject.form {
+                Form::Component => "component",
+                Form::Native => "native",
+                Form::Declarative => "declarative",
+            },
+            holds: subject.is_confined() && !attempts.is_empty() && attempts.iter().all(|attempt| attempt.holds),
+            rules: Rules {
+                reaches: subject.policy().as_str(),
+                allowed_hosts: rules.allowed.into_iter().map(|entry| entry.text).collect(),
+                mode: if observes { "observe" } else { "enforce" },
+            },
+            component,
+            attempts,
+            notes,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} ({}), gestaltd {}", self.subject, self.form, self.gestaltd)?;
+        writeln!(f, "may reach: {}", self.rules.reaches)?;
+        if !self.rules.allowed_hosts.is_empty() {
+            writeln!(f, "listed: {}", self.rules.allowed_hosts.join(", "))?;
+        }
+        if let Some(component) = &self.component {
+            writeln!(f, "\n{} bytes, {}", component.bytes, component.digest)?;
+            let width = component.imports.iter().map(|import| import.interface.len()).max().unwrap_or(0);
+            for import in &component.imports {
+                writeln!(f, "  {:width$}  {:11}  {}", import.interface, import.kind, import.gives)?;
+            }
+        }
+        if !self.attempts.is_empty() {
+            writeln!(f)?;
+            let width = self.attempts.iter().map(|attempt| attempt.attack.len()).max().unwrap_or(0);
+            for attempt in &self.attempts {
+                let word = if attempt.holds { "held  " } else { "BROKEN" };
+                writeln!(f, "  {:4} {word}  {:width$}  {}", attempt.id, attempt.attack, attempt.seen)?;
+            }
+        }
+        writeln!(f)?;
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        let (held, all) = (self.attempts.iter().filter(|attempt| attempt.holds).count(), self.attempts.len());
+        match self.holds {
+            true => writeln!(f, "The boundary holds: {held} of {all} attempts ended as they should."),
+            false if self.attempts.is_empty() => writeln!(f, "There is no boundary."),
+            false => writeln!(f, "The boundary is broken: only {held} of {all} attempts ended as they should."),
+        }
+    }
+}
