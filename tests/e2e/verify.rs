@@ -46,12 +46,12 @@ async fn a_component_is_verified_under_a_sample() {
     let file = manifest("fetch").with_file_name(".gestalt/build/fetch.wasm");
     let output = verify(&[file.to_str().unwrap(), "--json"]).await;
     let report = report(&output);
-    assert_eq!((code(&output), &report["holds"], broken(&report)), (0, &json!(true), vec![]), "{report:#}");
+    assert_eq!((code(&output), &report["holds"], broken(&report)), (0, &json!(true), vec![]));
     assert!(report["attempts"].as_array().unwrap().len() > 50);
     assert_eq!(report["rules"]["allowedHosts"], json!(["allowed.test", "*.wild.test"]));
     let component = &report["component"];
     assert_eq!(component["digest"].as_str().map(str::len), Some("sha256:".len() + 64));
-    let kinds: Vec<_> = ["wasi:http/outgoing-handler", "wasi:filesystem/types"]
+    let kinds: Vec<_> = ["wasi:http/outgoing-handler", "wasi:cli/environment"]
         .map(|name| {
             let imports = component["imports"].as_array().unwrap();
             let import = imports.iter().find(|i| i["interface"].as_str().unwrap().starts_with(name));
@@ -78,7 +78,7 @@ async fn an_app_is_verified_under_its_own_rules() {
         let config = configured(dir.path(), &corpus(), server, egress);
         let output = verify(&["guest", "--config", &config, "--json"]).await;
         let report = report(&output);
-        assert_eq!((code(&output), broken(&report)), (0, vec![]), "{report:#}");
+        assert_eq!((code(&output), broken(&report)), (0, vec![]));
         assert!(report["rules"]["reaches"].as_str().unwrap().starts_with(reaches), "{report:#}");
         if server.is_empty() {
             let package = dir.path().join("guest");
@@ -88,7 +88,7 @@ async fn an_app_is_verified_under_its_own_rules() {
     }
 }
 
-/// Where nothing is enforced, nothing holds, and the report says what got through.
+/// Where nothing is enforced, nothing holds.
 #[tokio::test]
 async fn an_observed_app_has_no_boundary() {
     let dir = tempfile::tempdir().unwrap();
@@ -97,7 +97,8 @@ async fn an_observed_app_has_no_boundary() {
     let output = verify(&["guest", "--config", &config, "--json"]).await;
     let report = report(&output);
     assert_eq!((code(&output), &report["holds"], &report["rules"]["mode"]), (1, &json!(false), &json!("observe")));
-    assert!(broken(&report).iter().any(|attempt| attempt["id"] == "A02"), "{report:#}");
+    let text = String::from_utf8(verify(&["guest", "--config", &config]).await.stdout).unwrap();
+    assert!(text.contains("There is no boundary") && text.contains("observe"), "{text}");
 }
 
 /// A process of the machine is not confined, and that is said.

@@ -57,7 +57,9 @@ pub(super) fn shipped() -> impl Iterator<Item = (String, String)> {
 
 /// The text of a file without the test module at its end.
 pub(super) fn without_tests(text: &str) -> &str {
-    text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or(text)
+    let is_tests = |at: &usize| text[*at..].lines().nth(1).is_some_and(|line| line.trim() == "mod tests {");
+    let end = text.match_indices("#[cfg(test)]\n").map(|(at, _)| at).find(is_tests);
+    &text[..end.unwrap_or(text.len())]
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub struct Attempt {
     pub holds: bool,
 }
 
+const OBSERVE: &str = "observe";
+
 impl Report {
     pub(super) fn new(subject: &Subject, component: Option<Component>, outcomes: Vec<Outcome>) -> Self {
         let attempts: Vec<Attempt> = outcomes
@@ -97,11 +99,14 @@ impl Report {
                 Form::Native => "native",
                 Form::Declarative => "declarative",
             },
-            holds: subject.is_confined() && !attempts.is_empty() && attempts.iter().all(|attempt| attempt.holds),
+            holds: subject.is_confined()
+                && !observes
+                && !attempts.is_empty()
+                && attempts.iter().all(|attempt| attempt.holds),
             rules: Rules {
                 reaches: subject.policy().as_str(),
                 allowed_hosts: rules.allowed.into_iter().map(|entry| entry.text).collect(),
-                mode: if observes { "observe" } else { "enforce" },
+                mode: if observes { OBSERVE } else { "enforce" },
             },
             component,
             attempts,
@@ -139,7 +144,7 @@ impl fmt::Display for Report {
         let (held, all) = (self.attempts.iter().filter(|attempt| attempt.holds).count(), self.attempts.len());
         match self.holds {
             true => writeln!(f, "The boundary holds: {held} of {all} attempts ended as they should."),
-            false if self.attempts.is_empty() => writeln!(f, "There is no boundary."),
+            false if self.attempts.is_empty() || self.rules.mode == OBSERVE => writeln!(f, "There is no boundary."),
             false => writeln!(f, "The boundary is broken: only {held} of {all} attempts ended as they should."),
         }
     }

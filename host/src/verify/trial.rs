@@ -159,7 +159,7 @@ fn deployment(subject: &Subject, scratch: &Path, open: SocketAddr) -> anyhow::Re
 /// Times an operator can wait for, and no rate that one attempt could use up for the next.
 fn hasten(limits: &mut Limits) {
     limits.timeout = limits.timeout.min(PATIENCE);
-    limits.cpu_time = limits.cpu_time.min(PATIENCE / 2);
+    limits.cpu_time = limits.cpu_time.min(PATIENCE / 4);
     limits.breaker.traps = u32::MAX;
     limits.egress.requests_per_minute = u32::MAX;
     limits.log_per_minute = limits.log_per_minute.max(limits.log_per_call);
@@ -269,6 +269,10 @@ impl Seen {
             }
             Expect::Nothing => self.error().is_some() && self.is_silent(),
             Expect::Report(report) => self.report.as_ref() == Ok(report) && self.is_silent(),
+            Expect::Bounded => {
+                let limits = |message: &String| message.contains("exceeded its") || message.contains("timed out");
+                self.is_silent() && (self.error() == Some("refused") || self.report.as_ref().is_err_and(limits))
+            }
             Expect::Stopped(limit) => {
                 self.is_silent() && self.report.as_ref().is_err_and(|message| message.contains(limit))
             }
