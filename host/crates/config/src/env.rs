@@ -7,6 +7,7 @@ use crate::path::{KeyPath, Step};
 use crate::source::{Finding, Show, Span, explain, offset, read};
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// What a load may know about the process it runs in.
@@ -66,6 +67,12 @@ impl Expanded {
     pub(crate) fn origin(&self, file: u16, start: usize, end: usize) -> Span {
         let (start, end) = (self.back(start, false), self.back(end, true));
         Span { file, start: offset(start), end: offset(end.max(start)) }
+    }
+
+    /// What was put in, and the range in the original of the placeholder it was put in for.
+    pub(crate) fn put_in(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
+        let value = |splice: &Splice| self.text.get(splice.at..splice.at + splice.len).unwrap_or("");
+        self.splices.iter().map(move |splice| (value(splice), splice.from..splice.from + splice.from_len))
     }
 
     fn back(&self, at: usize, is_end: bool) -> usize {

@@ -111,14 +111,13 @@ impl Loader<'_> {
         }
         let expanded = expand(self.sources.text(number), number, self.mode, self.env, &mut self.markers);
         let expanded = expanded.map_err(|findings| self.findings.extend(findings)).ok()?;
+        for (value, written) in expanded.put_in().filter(|(value, _)| !self.markers.marked(value)) {
+            self.sources.call_by_placeholder(number, value, written);
+        }
         let parsed = yaml::parse(&expanded.text, &|start, end| expanded.origin(number, start, end));
         let mut root = match parsed {
             Ok(root) => root.unwrap_or(Node { span: whole, tree: Tree::Null }),
-            Err(mut findings) => {
-                // What the environment made of a key is not to be shown.
-                for finding in findings.iter_mut().filter(|finding| self.sources.is_expanded(finding.span)) {
-                    "this is not valid YAML, or here twice".clone_into(&mut finding.message);
-                }
+            Err(findings) => {
                 self.findings.extend(findings);
                 return None;
             }

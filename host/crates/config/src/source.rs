@@ -29,6 +29,8 @@ struct Source {
     secrets: Vec<Range<usize>>,
     /// Keys that came out of the environment, in whole or in part: each as it reads, and as it was written.
     expanded_keys: HashMap<String, String>,
+    /// Values out of the environment, and the placeholder of each.
+    expanded: HashMap<String, String>,
 }
 
 /// The files of one load.
@@ -64,8 +66,8 @@ impl Sources {
     pub(crate) fn add(&mut self, file: &Path, text: String) -> u16 {
         let breaks = text.bytes().enumerate().filter(|&(_, b)| b == b'\n').map(|(i, _)| offset(i + 1));
         let line_starts = std::iter::once(0).chain(breaks).collect();
-        let (secrets, expanded_keys) = (Vec::new(), HashMap::new());
-        self.0.push(Source { file: file.into(), text, line_starts, secrets, expanded_keys });
+        let (secrets, expanded_keys, expanded) = (Vec::new(), HashMap::new(), HashMap::new());
+        self.0.push(Source { file: file.into(), text, line_starts, secrets, expanded_keys, expanded });
         u16::try_from(self.0.len() - 1).unwrap_or(u16::MAX)
     }
 
@@ -104,12 +106,37 @@ impl Sources {
         self.0.iter().find_map(|source| source.expanded_keys.get(key)).map_or(key, String::as_str)
     }
 
-    /// The text with every key in backticks called what it was written as.
-    fn in_written_words(&self, mut text: String) -> String {
-        for (key, written) in self.0.iter().flat_map(|source| &source.expanded_keys) {
-            text = text.replace(&format!("`{key}`"), &format!("`{written}`"));
+    /// From now on `value` is called `written`: it is what the environment made of that placeholder.
+    pub(crate) fn call_by_placeholder(&mut self, file: u16, value: &str, written: Range<usize>) {
+        let Some(source) = self.0.get_mut(usize::from(file)).filter(|_| !value.is_empty()) else { return };
+        if let Some(written) = source.text.get(written).filter(|_| !source.expanded.contains_key(value)) {
+            source.expanded.insert(value.to_owned(), written.to_owned());
         }
-        text
+    }
+
+    /// The text with every value of the environment called by its placeholder. One that looks like an ordinary word is
+    /// looked for between backticks only, where messages quote what they found.
+    fn in_written_words(&self, text: String) -> String {
+        let mut values: Vec<_> = self.0.iter().flat_map(|source| &source.expanded).collect();
+        if values.is_empty() {
+            return text;
+        }
+        // The longest first: one may be part of another.
+        values.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then(a.cmp(b)));
+        let mut parts: Vec<String> = text.split('`').map(str::to_owned).collect();
+        for (i, part) in parts.iter_mut().enumerate() {
+            if i % 2 == 1 {
+                *part = self.written(part).to_owned();
+            }
+            for (value, written) in &values {
+                if is_telling(value) {
+                    *part = part.replace(value.as_str(), written);
+                } else if i % 2 == 1 {
+                    *part = replace_word(part, value, written);
+                }
+            }
+        }
+        parts.join("`")
     }
 
     pub(crate) fn locate(&self, span: Span) -> Location {
@@ -141,7 +168,7 @@ impl Sources {
             Step::Key(key) => Step::Key(self.written(&key).to_owned()),
             index => index,
         });
-        let path = KeyPath(steps.collect()).to_string();
+        let path = self.in_written_words(KeyPath(steps.collect()).to_string());
         let (message, hint) = (self.in_written_words(message), hint.map(|hint| self.in_written_words(hint)));
         Problem { at, path, value, message, hint, excerpt }
     }
@@ -198,6 +225,25 @@ impl Source {
         }
         Some(Excerpt { line: shown, start: caret, len: len.clamp(1, wide.saturating_sub(caret).max(1)) })
     }
+}
+
+/// Whether a value is nothing a message would say of itself.
+fn is_telling(value: &str) -> bool {
+    const SHORT: usize = 6;
+    value.len() >= SHORT && !value.bytes().all(|b| b.is_ascii_lowercase())
+}
+
+/// `text` with `word` replaced where it stands by itself.
+fn replace_word(text: &str, word: &str, by: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(word) {
+        let (before, after) = (&rest[..at], &rest[at + word.len()..]);
+        let bounded = !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric);
+        out.push_str(before);
+        out.push_str(if bounded { by } else { word });
+        rest = after;
+    }
+    out + rest
 }
 
 /// Offsets fit: [`MAX_FILE`] is far below `u32::MAX`.
