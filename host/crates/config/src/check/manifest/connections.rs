@@ -8,11 +8,11 @@ use crate::manifest::connections::{
     CredentialField, CredentialRefresh, Discovery, Exposure, ParamSource, PostConnect, TokenExchange,
 };
 use crate::path::KeyPath;
-use crate::raw::manifest::connections::{
-    RawAuth, RawAuthKind, RawAuthMapping, RawAuthValue, RawClientAuth, RawConnection, RawConnectionParam,
-    RawCredentialField, RawCredentialRefresh, RawDiscovery, RawExposure, RawParamSource, RawPostConnect,
+use crate::raw::connections::{
+    RawAuthKind, RawAuthMapping, RawAuthValue, RawClientAuth, RawCredential, RawDiscovery, RawExposure, RawRefresh,
     RawTokenExchange,
 };
+use crate::raw::manifest::connections::{RawAuth, RawConnection, RawConnectionParam, RawParamSource, RawPostConnect};
 use crate::shape::{did_you_mean, list, nearest};
 use crate::tree::{Node, Tree};
 use gestalt_core::Secret;
@@ -71,8 +71,8 @@ pub(crate) fn mode(report: &mut Report<'_>, at: &KeyPath, raw: Option<&str>) -> 
 /// Checks how credentials come about.
 pub(crate) fn auth(report: &mut Report<'_>, at: &KeyPath, raw: RawAuth) -> Auth {
     let kind = match raw.kind {
-        Some(RawAuthKind::OAuth2) => AuthKind::OAuth2,
-        Some(RawAuthKind::McpOAuth) => AuthKind::McpOAuth,
+        Some(RawAuthKind::Oauth2) => AuthKind::OAuth2,
+        Some(RawAuthKind::McpOauth) => AuthKind::McpOAuth,
         Some(RawAuthKind::Bearer) => AuthKind::Bearer,
         Some(RawAuthKind::Manual) => AuthKind::Manual,
         Some(RawAuthKind::None) => AuthKind::None,
@@ -136,7 +136,7 @@ pub(crate) fn texts(raw: Option<BTreeMap<String, Option<String>>>) -> BTreeMap<S
     raw.into_iter().flatten().map(|(name, value)| (name, value.unwrap_or_default())).collect()
 }
 
-fn credentials(report: &mut Report<'_>, at: &KeyPath, raw: Vec<RawCredentialField>) -> Vec<CredentialField> {
+fn credentials(report: &mut Report<'_>, at: &KeyPath, raw: Vec<RawCredential>) -> Vec<CredentialField> {
     let mut names = HashSet::new();
     let mut fields = Vec::with_capacity(raw.len());
     for (i, raw) in raw.into_iter().enumerate() {
@@ -332,7 +332,7 @@ fn post_connect(report: &mut Report<'_>, at: &KeyPath, raw: RawPostConnect) -> O
 }
 
 /// Checks when credentials are renewed: both durations, and both above zero.
-pub(crate) fn refresh(report: &mut Report<'_>, at: &KeyPath, raw: RawCredentialRefresh) -> Option<CredentialRefresh> {
+pub(crate) fn refresh(report: &mut Report<'_>, at: &KeyPath, raw: RawRefresh) -> Option<CredentialRefresh> {
     let mut required = |key: &str, text: Option<String>| {
         let at = at.key(key);
         if text.is_none() {

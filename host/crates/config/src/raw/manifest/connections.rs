@@ -1,11 +1,14 @@
-//! Connections to upstreams, as manifests write them.
+//! Connections to upstreams, as manifests write them: much as configs do, and more.
 
+use crate::raw::connections::{
+    RawAuthKind, RawAuthMapping, RawClientAuth, RawCredential, RawDiscovery, RawExposure, RawRefresh, RawTokenExchange,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// A connection to an upstream.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawConnection {
     /// Name for people.
@@ -23,18 +26,11 @@ pub(crate) struct RawConnection {
     /// One more request right after connecting.
     pub(crate) post_connect: Option<RawPostConnect>,
     /// Renews credentials before they are needed.
-    pub(crate) credential_refresh: Option<RawCredentialRefresh>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum RawExposure {
-    User,
-    Internal,
+    pub(crate) credential_refresh: Option<RawRefresh>,
 }
 
 /// How credentials come about.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawAuth {
     /// What kind of credential it is.
@@ -75,97 +71,13 @@ pub(crate) struct RawAuth {
     /// What stands before the token in the `Authorization` header; `Bearer ` when absent.
     pub(crate) token_prefix: Option<String>,
     /// What people are asked for.
-    pub(crate) credentials: Option<Vec<RawCredentialField>>,
+    pub(crate) credentials: Option<Vec<RawCredential>>,
     /// Where in a request the credential travels.
     pub(crate) auth_mapping: Option<RawAuthMapping>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum RawAuthKind {
-    #[serde(rename = "oauth2")]
-    OAuth2,
-    #[serde(rename = "mcp_oauth")]
-    McpOAuth,
-    Bearer,
-    Manual,
-    None,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum RawClientAuth {
-    Body,
-    Header,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum RawTokenExchange {
-    Form,
-    Json,
-}
-
-/// One thing people are asked for.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawCredentialField {
-    /// Name in `authMapping`; lower case with underscores.
-    pub(crate) name: Option<String>,
-    /// Name for people.
-    pub(crate) label: Option<String>,
-    /// Where to find it.
-    pub(crate) description: Option<String>,
-}
-
-/// Where in a request the credential travels.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawAuthMapping {
-    /// Headers, by name.
-    pub(crate) headers: Option<BTreeMap<String, Option<RawAuthValue>>>,
-    /// User and password.
-    pub(crate) basic: Option<RawBasicMapping>,
-}
-
-/// User and password.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawBasicMapping {
-    /// The user.
-    pub(crate) username: Option<RawAuthValue>,
-    /// The password.
-    pub(crate) password: Option<RawAuthValue>,
-}
-
-/// A fixed value, or one of the credential's fields.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawAuthValue {
-    /// The value itself.
-    pub(crate) value: Option<String>,
-    /// Where the value comes from.
-    pub(crate) value_from: Option<RawValueFrom>,
-}
-
-/// Where a value comes from.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawValueFrom {
-    /// One of `credentials`.
-    pub(crate) credential_field_ref: Option<RawFieldRef>,
-}
-
-/// One of `credentials`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawFieldRef {
-    /// Its name.
-    pub(crate) name: Option<String>,
-}
-
 /// A value that differs from one credential to the next.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawConnectionParam {
     /// Whether a connection is of no use without it.
@@ -187,22 +99,8 @@ pub(crate) enum RawParamSource {
     TokenResponse,
 }
 
-/// A request whose answer lists what the credential is for.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawDiscovery {
-    /// What is asked.
-    pub(crate) url: Option<String>,
-    /// Where in an item its identifier stands.
-    pub(crate) id_path: Option<String>,
-    /// Where in an item its name for people stands.
-    pub(crate) name_path: Option<String>,
-    /// Parameters of the connection, and where in an item each stands.
-    pub(crate) metadata: Option<BTreeMap<String, Option<String>>>,
-}
-
 /// A request right after connecting that says whose credential it is.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawPostConnect {
     /// What is asked.
@@ -218,7 +116,7 @@ pub(crate) struct RawPostConnect {
 }
 
 /// What is asked.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawPostConnectRequest {
     /// GET or POST.
@@ -230,7 +128,7 @@ pub(crate) struct RawPostConnectRequest {
 }
 
 /// What the answer must say.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawSuccess {
     /// Where it stands.
@@ -240,7 +138,7 @@ pub(crate) struct RawSuccess {
 }
 
 /// Who the upstream says it is.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawExternalIdentity {
     /// What kind of account it is.
@@ -248,14 +146,4 @@ pub(crate) struct RawExternalIdentity {
     pub(crate) kind: Option<String>,
     /// Where in the answer its identifier stands.
     pub(crate) id: Option<String>,
-}
-
-/// Renews credentials before they are needed.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawCredentialRefresh {
-    /// How often credentials are looked at.
-    pub(crate) refresh_interval: Option<String>,
-    /// How long before its end one is renewed.
-    pub(crate) refresh_before_expiry: Option<String>,
 }

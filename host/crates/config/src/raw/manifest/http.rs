@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// How a hosted request proves where it comes from.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawSecurityScheme {
     /// What kind of proof it is.
@@ -59,7 +59,7 @@ pub(crate) enum RawHttpScheme {
 }
 
 /// What both sides know: exactly one of these says where it is.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawSchemeSecret {
     /// An environment variable.
@@ -69,7 +69,7 @@ pub(crate) struct RawSchemeSecret {
 }
 
 /// A route of its own for one operation.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawHttpBinding {
     /// Path below the app's own prefix.
@@ -89,7 +89,7 @@ pub(crate) struct RawHttpBinding {
 }
 
 /// What bodies are taken.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawRequestBody {
     /// Whether a request must have one.
@@ -99,7 +99,7 @@ pub(crate) struct RawRequestBody {
 }
 
 /// An answer that does not wait.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawAck {
     /// 200 to 299; 200 when absent.

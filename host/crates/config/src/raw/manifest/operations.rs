@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// An operation that is offered, and what is different about it.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawAllowedOperation {
     /// Its id for callers.
@@ -24,7 +24,7 @@ pub(crate) struct RawAllowedOperation {
 }
 
 /// A GraphQL document.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawGraphqlDocument {
     /// Its text.
@@ -34,7 +34,7 @@ pub(crate) struct RawGraphqlDocument {
 }
 
 /// How an upstream hands out results page by page.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawPagination {
     /// What a request says to get the next page.
@@ -62,7 +62,7 @@ pub(crate) enum RawPaginationStyle {
 }
 
 /// One value of an answer.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawPick {
     /// Which part of the answer.
