@@ -57,6 +57,7 @@ fn invocation(record: &Invocation) {
         credential_instance = given(&credential.instance),
         status,
         error,
+        limit = record.limit,
         duration_us = u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX),
         client_ip = given(&record.request.client_ip),
         remote_addr = given(&record.request.remote_addr),
@@ -131,6 +132,7 @@ mod tests {
             request: Arc::new(RequestMeta { client_ip: "192.0.2.1".into(), ..RequestMeta::default() }),
             duration: Duration::from_micros(1500),
             outcome,
+            limit: None,
         })
     }
 
@@ -143,6 +145,23 @@ mod tests {
                 "provider": "tickets", "operation": "issues.list", "depth": 1, "auth_source": "session",
                 "subject_id": "user:42", "subject_kind": "user", "caller_app": "triage", "credential_mode": "none",
                 "status": 200, "duration_us": 1500, "client_ip": "192.0.2.1"
+            }}),
+        );
+    }
+
+    #[test]
+    fn an_invocation_that_ran_into_a_bound() {
+        let mut record = sample(Outcome::Failed("memory limit exceeded".into()));
+        if let Record::Invocation(invocation) = &mut record {
+            invocation.limit = Some("memory");
+        }
+        check(
+            record,
+            serde_json::json!({"level": "INFO", "target": "audit", "fields": {
+                "message": "audit", "log.type": "audit", "allowed": true, "request_id": "0b6c", "source": "http",
+                "provider": "tickets", "operation": "issues.list", "depth": 1, "auth_source": "session",
+                "subject_id": "user:42", "subject_kind": "user", "caller_app": "triage", "credential_mode": "none",
+                "error": "memory limit exceeded", "limit": "memory", "duration_us": 1500, "client_ip": "192.0.2.1"
             }}),
         );
     }

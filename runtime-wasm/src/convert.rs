@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn catalogs_are_checked() {
+    fn h15_catalogs_are_checked() {
         let with = |change: fn(&mut WitOperation)| {
             let mut operation = op("a");
             change(&mut operation);

@@ -2,13 +2,15 @@
 
 use crate::bindings::exports::gestalt::provider::app_provider::HttpSubject;
 use crate::bindings::gestalt::provider::common::{OperationResult, RpcError, StatusCode};
+use crate::breaker::{Breaker, Change};
 use crate::convert;
 use crate::gate::Gate;
 use crate::instance::{Instance, Maker, Standby};
 use crate::lease::{Lease, Outcome};
 use async_trait::async_trait;
 use gestalt_core::limits::Limits;
-use gestalt_core::{Call, Catalog, Credential, ExecError, Executor, HttpSubjectRequest, Reply, SubjectRef};
+use gestalt_core::metrics::Event;
+use gestalt_core::{AppName, Call, Catalog, Credential, ExecError, Executor, HttpSubjectRequest, Reply, SubjectRef};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,6 +19,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit};
 /// An app that is a component.
 pub(crate) struct WasmExecutor {
     pub(crate) maker: Arc<Maker>,
+    pub(crate) breaker: Breaker,
     pub(crate) gate: Gate,
     pub(crate) instances: Instances,
     pub(crate) catalog: Arc<Catalog>,
@@ -46,16 +49,14 @@ impl Executor for WasmExecutor {
         if self.is_catalog_complete && self.catalog.find(&call.operation).is_none() {
             return Err(ExecError::UnknownOperation { operation: call.operation.to_string() });
         }
-        let _place = self.gate.enter(call.deadline).await?;
-        let until = call.deadline.min(Instant::now() + self.limits().timeout);
-        let result = self.in_time(until, self.execute_until(&call, until)).await?;
-        convert::reply(result, self.limits())
+        let answered = self.run(call.deadline, |until| self.execute_until(&call, until)).await;
+        self.counted(answered.and_then(|result| convert::reply(result, self.limits())))
     }
 
     async fn http_subject(&self, request: &HttpSubjectRequest) -> Result<Option<SubjectRef>, ExecError> {
-        let until = Instant::now() + self.limits().timeout;
-        let _place = self.gate.enter(until).await?;
-        match self.in_time(until, self.resolve_subject(request, until)).await? {
+        let due = Instant::now() + self.limits().timeout;
+        let asked = self.run(due, |until| self.resolve_subject(request, until)).await;
+        match self.counted(asked)? {
             None | Some(HttpSubject::Unresolved) => Ok(None),
             Some(HttpSubject::Subject(subject)) => match SubjectRef::parse(&subject.id) {
                 Ok(subject) => Ok(Some(subject)),
@@ -79,23 +80,75 @@ impl WasmExecutor {
         &self.maker.host.limits
     }
 
-    async fn execute_until(&self, call: &Call, until: Instant) -> Result<OperationResult, ExecError> {
-        let mut lease = Lease::take(&self.instances, &self.maker).await?;
-        let outcome = lease.execute(call, until).await;
-        lease.finish(outcome)
+    /// Makes one call: through the breaker and the gate, until it is due at the latest. The instance is owned by `call`'s
+    /// future, and goes with it when it is given up.
+    async fn run<T, F>(&self, due: Instant, call: impl FnOnce(Instant) -> F) -> Result<T, ExecError>
+    where
+        F: Future<Output = Ended<T>>,
+    {
+        let pass = self.breaker.admit(Instant::now())?;
+        let place = self.gate.enter(due).await?;
+        let until = due.min(Instant::now() + self.limits().timeout);
+        let ended = tokio::time::timeout_at(until.into(), call(until)).await;
+        drop(place);
+        self.refill();
+        let Ok(Ended { trapped, answer }) = ended else { return Err(ExecError::Deadline) };
+        if trapped {
+            self.maker.host.meter.record(Event::Trap { app: self.name() });
+        }
+        if let Some(change) = pass.end(trapped, Instant::now()) {
+            let open = change == Change::Opened;
+            tracing::warn!(app = %self.maker.host.name, open, "circuit breaker");
+            self.maker.host.meter.record(Event::Breaker { app: self.name(), open });
+        }
+        answer
+    }
+
+    /// Reports the bound a call ran into.
+    fn counted<T>(&self, answer: Result<T, ExecError>) -> Result<T, ExecError> {
+        answer.inspect_err(|error| {
+            if let Some(limit) = error.limit() {
+                self.maker.host.meter.record(Event::Limit { app: self.name(), limit });
+            }
+        })
+    }
+
+    fn name(&self) -> AppName {
+        self.maker.host.name.clone()
+    }
+
+    /// Has instances made for the calls to come, unless there are calls that wait: those need the processor more.
+    fn refill(&self) {
+        if let Instances::Fresh(standby) = &self.instances
+            && !self.gate.is_crowded()
+        {
+            standby.fill();
+        }
+    }
+
+    async fn execute_until(&self, call: &Call, until: Instant) -> Ended<OperationResult> {
+        match Lease::take(&self.instances, &self.maker).await {
+            Err(error) => Ended::before(error),
+            Ok(mut lease) => {
+                let outcome = lease.execute(call, until).await;
+                Ended::after(lease, outcome)
+            }
+        }
     }
 
     /// The static catalog with what one connection adds. An id in both is the connection's.
     async fn session_catalog(&self, credential: &Credential) -> Result<Arc<Catalog>, ExecError> {
-        let until = Instant::now() + self.limits().timeout;
-        let _place = self.gate.enter(until).await?;
-        let asked = self
-            .in_time(until, async {
-                let mut lease = Lease::take(&self.instances, &self.maker).await?;
-                let outcome = lease.session_catalog(credential, until).await;
-                lease.finish(optional(outcome))
-            })
-            .await?;
+        let due = Instant::now() + self.limits().timeout;
+        let asked = self.run(due, |until| async move {
+            match Lease::take(&self.instances, &self.maker).await {
+                Err(error) => Ended::before(error),
+                Ok(mut lease) => {
+                    let outcome = lease.session_catalog(credential, until).await;
+                    Ended::after(lease, optional(outcome))
+                }
+            }
+        });
+        let asked = self.counted(asked.await)?;
         let Some(wit) = asked else { return Ok(self.catalog.clone()) };
         let session = convert::catalog(wit).map_err(|e| ExecError::Failed(format!("session catalog: {e}")))?;
         let ids: HashSet<_> = session.operations().iter().map(|o| o.id.as_str()).collect();
@@ -108,26 +161,32 @@ impl WasmExecutor {
         Ok(Arc::new(merged))
     }
 
-    async fn resolve_subject(
-        &self,
-        request: &HttpSubjectRequest,
-        until: Instant,
-    ) -> Result<Option<HttpSubject>, ExecError> {
-        let mut lease = Lease::take(&self.instances, &self.maker).await?;
-        let outcome = lease.http_subject(request, until).await;
-        lease.finish(optional(outcome))
+    async fn resolve_subject(&self, request: &HttpSubjectRequest, until: Instant) -> Ended<Option<HttpSubject>> {
+        match Lease::take(&self.instances, &self.maker).await {
+            Err(error) => Ended::before(error),
+            Ok(mut lease) => {
+                let outcome = lease.http_subject(request, until).await;
+                Ended::after(lease, optional(outcome))
+            }
+        }
+    }
+}
+
+/// How a call came to its end.
+struct Ended<T> {
+    /// Whether the guest was what ended it, otherwise than by an answer.
+    trapped: bool,
+    answer: Result<T, ExecError>,
+}
+
+impl<T> Ended<T> {
+    /// There was no instance to call: the app did not start this time, or there was no room.
+    fn before(error: ExecError) -> Self {
+        Self { trapped: !matches!(error, ExecError::Busy { .. }), answer: Err(error) }
     }
 
-    /// Gives a call up at `until`. Its instance, owned by the future, goes with it.
-    async fn in_time<T>(
-        &self,
-        until: Instant,
-        call: impl Future<Output = Result<T, ExecError>>,
-    ) -> Result<T, ExecError> {
-        match tokio::time::timeout_at(until.into(), call).await {
-            Ok(done) => done,
-            Err(_) => Err(ExecError::Deadline),
-        }
+    fn after(lease: Lease<'_>, outcome: Outcome<T>) -> Self {
+        Self { trapped: outcome.is_err(), answer: lease.finish(outcome) }
     }
 }
 

@@ -69,6 +69,11 @@ impl Gate {
         }
     }
 
+    /// Whether calls wait.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
     /// Turns everybody away from now on, and waits until those inside are done.
     pub(crate) async fn close(&self) {
         self.is_closing.store(true, Ordering::Release);

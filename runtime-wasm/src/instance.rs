@@ -108,8 +108,8 @@ impl Maker {
 
 /// Instances that have started and wait for their one call.
 ///
-/// Filled up in the background after each take, one at a time: an instance made here is one no call has to make, so
-/// filling never adds work, and a single filler never takes more than one thread from the calls in progress.
+/// Filled up in the background when a call has ended and none waits, one at a time: while calls wait, an instance made
+/// ahead makes no call faster, and its maker takes the processor from those in progress.
 pub(crate) struct Standby {
     maker: Arc<Maker>,
     ready: Mutex<Vec<Ready>>,
@@ -132,14 +132,12 @@ impl Standby {
     }
 
     /// An instance for one call: one that waits, else a new one.
-    pub(crate) async fn take(self: &Arc<Self>) -> Result<Instance, ExecError> {
+    pub(crate) async fn take(&self) -> Result<Instance, ExecError> {
         let ready = self.lock().pop();
-        let instance = match ready {
-            Some(ready) => ready.instance,
-            None => self.maker.started().await?,
-        };
-        self.fill();
-        Ok(instance)
+        match ready {
+            Some(ready) => Ok(ready.instance),
+            None => self.maker.started().await,
+        }
     }
 
     /// Lets a started instance wait, if there is room.
@@ -157,7 +155,7 @@ impl Standby {
     }
 
     /// Has waiting instances made until there are enough. At most one task per app does so.
-    fn fill(self: &Arc<Self>) {
+    pub(crate) fn fill(self: &Arc<Self>) {
         if self.wants_more() && !self.is_filling.swap(true, Ordering::SeqCst) {
             tokio::spawn(self.clone().filling());
         }

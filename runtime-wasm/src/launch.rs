@@ -1,9 +1,11 @@
 //! From a component file to an executor.
 
 use crate::bindings::GuestPre;
+use crate::breaker::Breaker;
 use crate::executor::{Instances, WasmExecutor};
 use crate::gate::Gate;
 use crate::instance::{Instance, Maker, Standby};
+use crate::log::AppLog;
 use crate::state::AppHost;
 use crate::{Runtime, WasmError, convert, linker, vet};
 use gestalt_core::egress::Outbound;
@@ -14,6 +16,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::{Mutex, SemaphorePermit};
 
 /// One app to be launched.
@@ -54,7 +57,10 @@ impl Runtime {
         let mismatch = |e: wasmtime::Error| WasmError::Mismatch(format!("{e:#}"));
         let pre = linker::resolve(&self.linker, &component, has_stubs).map_err(mismatch)?;
         let pre = GuestPre::new(pre).map_err(mismatch)?;
+        let log = AppLog::new(spec.app.clone(), spec.services.logs.clone(), self.meter.clone(), &spec.limits);
         let host = AppHost {
+            log: Arc::new(log),
+            meter: self.meter.clone(),
             name: spec.app,
             env: spec.env.into_iter().collect(),
             limits: spec.limits,
@@ -69,15 +75,16 @@ impl Runtime {
 
     /// The bounds of an app that the runtime's own must cover.
     fn check(&self, limits: &Limits) -> Result<(), WasmError> {
-        if limits.memory > self.limits.pool.memory {
-            return Err(WasmError::Limits {
-                what: "memory",
-                asked: limits.memory.to_string(),
-                most_name: "pool.memory",
-                most: self.limits.pool.memory.to_string(),
-            });
-        }
-        Ok(())
+        let (pool, most) = (&self.limits.pool, self.limits.max_timeout);
+        let fits = |fits: bool, what, asked: String, most_name, most: String| {
+            if fits { Ok(()) } else { Err(WasmError::Limits { what, asked, most_name, most }) }
+        };
+        let (memory, elements) = (limits.memory, limits.table_elements);
+        fits(memory <= pool.memory, "memory", memory.to_string(), "pool.memory", pool.memory.to_string())?;
+        let (asked, slot) = (elements.to_string(), pool.table_elements.to_string());
+        fits(elements <= pool.table_elements, "tableElements", asked, "pool.tableElements", slot)?;
+        let (asked, longest) = (format!("{:?}", limits.timeout), format!("{most:?}"));
+        fits(limits.timeout <= most, "timeout", asked, "maxTimeout", longest)
     }
 
     async fn place(&self) -> Result<SemaphorePermit<'_>, WasmError> {
@@ -102,17 +109,34 @@ impl Runtime {
             catalog.description = metadata.description;
         }
         let (places, instances) = match limits.isolation {
-            Isolation::Invocation => (limits.concurrency, self.standing_by(&maker, instance)),
+            Isolation::Invocation => {
+                (limits.concurrency.min(self.share(self.all_calls)), self.standing_by(&maker, instance))
+            }
             Isolation::App => (1, self.kept(instance)?),
         };
         let gate = Gate::new(places, limits, self.calls.clone());
+        let breaker = Breaker::new(limits.breaker.clone(), Instant::now());
         let catalog = Arc::new(catalog);
-        Ok(Arc::new(WasmExecutor { maker, gate, instances, catalog, is_catalog_complete, has_session_catalog }))
+        Ok(Arc::new(WasmExecutor {
+            maker,
+            breaker,
+            gate,
+            instances,
+            catalog,
+            is_catalog_complete,
+            has_session_catalog,
+        }))
+    }
+
+    /// What one app may have of what all share, at least one.
+    fn share(&self, all: usize) -> usize {
+        (all * self.limits.pool.share as usize / 100).max(1)
     }
 
     /// One that has started is enough until the app is called: an app nobody calls should cost no more.
     fn standing_by(&self, maker: &Arc<Maker>, first: Instance) -> Instances {
-        let standby = Standby::new(maker.clone(), maker.host.limits.standby, self.standby_slots.clone());
+        let target = maker.host.limits.standby.min(self.share(self.all_standbys));
+        let standby = Standby::new(maker.clone(), target, self.standby_slots.clone());
         standby.put(first);
         Instances::Fresh(standby)
     }

@@ -9,7 +9,8 @@ use crate::executor::Instances;
 use crate::host::context::Context;
 use crate::instance::{Instance, Maker};
 use crate::limits::Metered;
-use gestalt_core::{Call, Credential, ExecError, HttpSubjectRequest, Metadata};
+use gestalt_core::{Call, CallContext, Credential, ExecError, HttpSubjectRequest, Metadata};
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::MutexGuard;
 use wasmtime::component::Resource;
@@ -52,15 +53,16 @@ impl<'a> Lease<'a> {
     }
 
     /// Starts the bounds of a call anew, and mints the context it acts on.
-    fn begin(&mut self, context: Context) -> wasmtime::Result<Resource<Context>> {
-        let state = self.instance.store.data_mut();
-        state.begin(context.call.clone());
+    fn begin(&mut self, call: Option<Arc<CallContext>>, deadline: Instant) -> wasmtime::Result<Resource<Context>> {
         self.instance.store.set_epoch_deadline(1);
-        Ok(self.instance.store.data_mut().table.push(context)?)
+        let state = self.instance.store.data_mut();
+        state.begin(call.clone());
+        let turn = state.turn;
+        Ok(state.table.push(Context { call, deadline, turn })?)
     }
 
     pub(crate) async fn execute(&mut self, call: &Call, until: Instant) -> Outcome<OperationResult> {
-        let context = self.begin(Context { call: Some(call.context.clone()), deadline: until })?;
+        let context = self.begin(Some(call.context.clone()), until)?;
         let params = credential_params(call.credential.as_ref());
         let request = ExecuteRequest {
             operation: &call.operation,
@@ -77,7 +79,7 @@ impl<'a> Lease<'a> {
     }
 
     pub(crate) async fn session_catalog(&mut self, credential: &Credential, until: Instant) -> Outcome<Catalog> {
-        let context = self.begin(Context { call: None, deadline: until })?;
+        let context = self.begin(None, until)?;
         let params = credential_params(Some(credential));
         let request =
             SessionCatalogRequest { token: credential.token.expose(), connection_params: &params, invocation_id: "" };
@@ -88,7 +90,7 @@ impl<'a> Lease<'a> {
     }
 
     pub(crate) async fn http_subject(&mut self, request: &HttpSubjectRequest, until: Instant) -> Outcome<HttpSubject> {
-        let context = self.begin(Context { call: None, deadline: until })?;
+        let context = self.begin(None, until)?;
         let (headers, query) = (convert::grouped(request.headers.clone()), convert::grouped(request.query.clone()));
         let (headers, query) = (borrowed(&headers), borrowed(&query));
         let (headers, query) = (lists(&headers), lists(&query));

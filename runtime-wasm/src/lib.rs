@@ -10,13 +10,13 @@
 //!                                                                     ▼
 //!           vet (imports, world) ─► linker ─► first instance: get-metadata, start-provider
 //!                                                                     │
-//!  call ─► gate (places, queue) ─► instance standing by ─► execute ─► reply within bounds ─► instance dropped
+//!  call ─► breaker ─► gate (places, queue) ─► instance standing by ─► execute ─► reply within bounds ─► instance dropped
 //!                                       ▲ made in the background
 //! ```
 //!
 //! * `components`, `compile`, `cache`, `engine`: from bytes to code. [`worker`], `confine`: the process that parses and
 //!   compiles. `vet`, `linker`, `host`: what that code can reach.
-//! * `instance`, `lease`, `gate`, `limits`, `log`: one call, and what bounds it.
+//! * `instance`, `lease`, `gate`, `breaker`, `limits`, `log`: one call, and what bounds it.
 //!
 //! **Invariant:** no type of wasmtime leaves this crate, but for [`bench`].
 //! **Invariant:** a guest reaches what `vet` lists. Its network is the app's `Outbound`, its authority the `context` handle
@@ -27,6 +27,7 @@
 //! **Invariant:** native code is mapped in one place, `cache`, after its authentication. It is the only unsafe code.
 
 mod bindings;
+mod breaker;
 mod cache;
 mod compile;
 mod components;
@@ -88,6 +89,10 @@ pub struct Runtime {
     linker: Linker<State>,
     limits: RuntimeLimits,
     components: Components,
+    meter: Arc<dyn Meter>,
+    /// How many calls and how many waiting instances there can be, of all apps.
+    all_calls: usize,
+    all_standbys: usize,
     /// Calls in progress, of all apps.
     calls: Arc<Semaphore>,
     /// Instances that wait for calls: what the pool has beyond those in use.
@@ -106,7 +111,7 @@ impl Runtime {
         let linker = linker::shared(&engine).map_err(|e| WasmError::Engine(format!("{e:#}")))?;
         let cache = Cache::open(cache_dir, engine.clone())?;
         let compiler = Compiler::new(worker, limits.compile.clone());
-        let components = Components::new(cache, compiler, meter, limits.max_component_size);
+        let components = Components::new(cache, compiler, meter.clone(), limits.max_component_size);
         let instances = limits.pool.instances as usize;
         let calls = limits.max_concurrency.min(instances.saturating_sub(LAUNCHES)).max(1);
         let spare = instances.saturating_sub(calls + LAUNCHES);
@@ -115,6 +120,9 @@ impl Runtime {
             linker,
             limits,
             components,
+            meter,
+            all_calls: calls,
+            all_standbys: spare,
             calls: Arc::new(Semaphore::new(calls)),
             standby_slots: Arc::new(Semaphore::new(spare)),
             launches: Semaphore::new(LAUNCHES),

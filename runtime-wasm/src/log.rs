@@ -1,21 +1,69 @@
 //! What an app writes, from its bytes to the log sink, within its bound.
 
 use gestalt_core::AppName;
-use gestalt_core::limits::ByteSize;
+use gestalt_core::limits::{ByteSize, Limits};
+use gestalt_core::metrics::{Event, Meter};
 use gestalt_core::service::{LogEntry, LogSink, LogStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Longest line. A longer one is cut into several: a guest that never ends its line must not grow a buffer.
 const LINE: usize = 8 << 10;
 
-/// The log of one instance: its standard output, its standard error and its explicit entries.
-///
-/// All three share one bound per call; past it, writing fails, and the log says once that something is missing.
-pub(crate) struct CallLog {
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Where all instances of one app log to, and what they may write together.
+pub(crate) struct AppLog {
     app: AppName,
     sink: Arc<dyn LogSink>,
-    bound: ByteSize,
+    meter: Arc<dyn Meter>,
+    per_call: ByteSize,
+    per_minute: ByteSize,
+    minute: Mutex<Minute>,
+}
+
+struct Minute {
+    since: Instant,
+    left: usize,
+    is_cut: bool,
+}
+
+impl AppLog {
+    pub(crate) fn new(app: AppName, sink: Arc<dyn LogSink>, meter: Arc<dyn Meter>, limits: &Limits) -> Self {
+        let (per_call, per_minute) = (limits.log_per_call, limits.log_per_minute);
+        let minute = Minute { since: Instant::now(), left: per_minute.as_usize(), is_cut: false };
+        Self { app, sink, meter, per_call, per_minute, minute: Mutex::new(minute) }
+    }
+
+    fn minute(&self, now: Instant) -> MutexGuard<'_, Minute> {
+        // Three assignments, none of which can panic.
+        let mut minute = self.minute.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_duration_since(minute.since) >= MINUTE {
+            *minute = Minute { since: now, left: self.per_minute.as_usize(), is_cut: false };
+        }
+        minute
+    }
+
+    fn take(&self, bytes: usize, now: Instant) -> bool {
+        let mut minute = self.minute(now);
+        let left = minute.left.checked_sub(bytes);
+        minute.left = left.unwrap_or(minute.left);
+        left.is_some()
+    }
+
+    /// Whether it is to be said that this minute's bytes are used up: once.
+    fn cut(&self, now: Instant) -> bool {
+        !std::mem::replace(&mut self.minute(now).is_cut, true)
+    }
+}
+
+/// The log of one instance: its standard output, its standard error and its explicit entries.
+///
+/// All three share one bound per call, past which writing fails. All calls of the app share one per minute, past which
+/// what is written is dropped: many a guest ends when it cannot print, and would end for what others have printed.
+/// Of both the log says once that something is missing.
+pub(crate) struct CallLog {
+    app: Arc<AppLog>,
     state: Mutex<State>,
 }
 
@@ -33,9 +81,10 @@ struct State {
 pub(crate) struct Full;
 
 impl CallLog {
-    pub(crate) fn new(app: AppName, sink: Arc<dyn LogSink>, bound: ByteSize) -> Self {
-        let state = State { invocation_id: "".into(), left: bound.as_usize(), is_cut: false, open: Default::default() };
-        Self { app, sink, bound, state: Mutex::new(state) }
+    pub(crate) fn new(app: Arc<AppLog>) -> Self {
+        let left = app.per_call.as_usize();
+        let state = State { invocation_id: "".into(), left, is_cut: false, open: Default::default() };
+        Self { app, state: Mutex::new(state) }
     }
 
     /// What follows belongs to this call.
@@ -43,7 +92,7 @@ impl CallLog {
         let mut state = self.lock();
         self.end_lines(&mut state);
         state.invocation_id = invocation_id;
-        state.left = self.bound.as_usize();
+        state.left = self.app.per_call.as_usize();
         state.is_cut = false;
     }
 
@@ -69,7 +118,9 @@ impl CallLog {
     /// Takes bytes of stdout or stderr.
     pub(crate) fn write(&self, stream: LogStream, bytes: &[u8]) -> Result<(), Full> {
         let mut state = self.lock();
-        self.charge(&mut state, bytes.len())?;
+        if !self.charge(&mut state, bytes.len())? {
+            return Ok(());
+        }
         let index = usize::from(stream == LogStream::Stderr);
         for part in bytes.split_inclusive(|b| *b == b'\n') {
             let (text, ended) = match part.strip_suffix(b"\n") {
@@ -99,30 +150,42 @@ impl CallLog {
         observed_at: Option<SystemTime>,
     ) -> Result<u64, Full> {
         let mut state = self.lock();
-        self.charge(&mut state, message.len())?;
+        if !self.charge(&mut state, message.len())? {
+            return Err(Full);
+        }
         let message = message[..message.floor_char_boundary(LINE)].to_owned();
         Ok(self.emit(&state, stream, message, observed_at))
     }
 
-    fn charge(&self, state: &mut State, bytes: usize) -> Result<(), Full> {
-        match state.left.checked_sub(bytes) {
-            Some(left) => {
-                state.left = left;
-                Ok(())
-            }
-            None => {
-                self.cut(state);
-                Err(Full)
-            }
+    /// Whether the bytes are to be kept, unless this call has written too much.
+    fn charge(&self, state: &mut State, bytes: usize) -> Result<bool, Full> {
+        let Some(left) = state.left.checked_sub(bytes) else {
+            self.cut(state);
+            return Err(Full);
+        };
+        state.left = left;
+        let now = Instant::now();
+        let kept = self.app.take(bytes, now);
+        if !kept && self.app.cut(now) {
+            self.say(
+                state,
+                "logs.perMinute",
+                format!("log cut off: more than {} within a minute", self.app.per_minute),
+            );
         }
+        Ok(kept)
     }
 
     fn cut(&self, state: &mut State) {
         if !std::mem::replace(&mut state.is_cut, true) {
-            self.end_lines(state);
-            let message = format!("log cut off: more than {} in one call", self.bound);
-            self.emit(state, LogStream::Runtime, message, None);
+            self.say(state, "logs.perCall", format!("log cut off: more than {} in one call", self.app.per_call));
         }
+    }
+
+    fn say(&self, state: &mut State, limit: &'static str, message: String) {
+        self.end_lines(state);
+        self.emit(state, LogStream::Runtime, message, None);
+        self.app.meter.record(Event::Limit { app: self.app.app.clone(), limit });
     }
 
     fn end_lines(&self, state: &mut State) {
@@ -142,7 +205,7 @@ impl CallLog {
 
     fn emit(&self, state: &State, stream: LogStream, message: String, observed_at: Option<SystemTime>) -> u64 {
         let invocation_id = state.invocation_id.as_ref().to_owned();
-        self.sink.append(&self.app, LogEntry { stream, message, observed_at, invocation_id })
+        self.app.sink.append(&self.app.app, LogEntry { stream, message, observed_at, invocation_id })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -173,10 +236,28 @@ mod tests {
         }
     }
 
+    #[derive(Default)]
+    struct Reached(Mutex<Vec<&'static str>>);
+
+    impl Meter for Reached {
+        fn record(&self, event: Event) {
+            if let Event::Limit { limit, .. } = event {
+                self.0.lock().unwrap().push(limit);
+            }
+        }
+    }
+
+    fn app_log(per_call: u64, per_minute: u64) -> (Arc<Lines>, Arc<Reached>, Arc<AppLog>) {
+        let (lines, reached) = (Arc::new(Lines::default()), Arc::new(Reached::default()));
+        let limits =
+            Limits { log_per_call: ByteSize(per_call), log_per_minute: ByteSize(per_minute), ..Limits::default() };
+        let log = AppLog::new(AppName::parse("app").unwrap(), lines.clone(), reached.clone(), &limits);
+        (lines, reached, Arc::new(log))
+    }
+
     fn log(bound: u64) -> (Arc<Lines>, CallLog) {
-        let lines = Arc::new(Lines::default());
-        let log = CallLog::new(AppName::parse("app").unwrap(), lines.clone(), ByteSize(bound));
-        (lines, log)
+        let (lines, _, log) = app_log(bound, 1 << 30);
+        (lines, CallLog::new(log))
     }
 
     #[test]
@@ -222,6 +303,21 @@ mod tests {
         log.begin("next".into());
         assert_eq!(log.append(LogStream::Runtime, "g", None).unwrap(), 1);
         assert_eq!(lines.take(), ["runtime:next:g"]);
+    }
+
+    #[test]
+    fn all_calls_of_a_minute_share_a_bound_and_the_log_says_so_once() {
+        let (lines, reached, app) = app_log(8, 10);
+        let (one, two) = (CallLog::new(app.clone()), CallLog::new(app.clone()));
+        one.write(LogStream::Stdout, b"123456\n").unwrap();
+        two.write(LogStream::Stdout, b"1234").unwrap();
+        two.write(LogStream::Stdout, b"ab\n").unwrap();
+        assert!(one.append(LogStream::Runtime, "c", None).is_err());
+        let cut = "runtime::log cut off: more than 10B within a minute";
+        assert_eq!(lines.take(), ["stdout::123456", cut, "stdout::ab"]);
+        assert_eq!(*reached.0.lock().unwrap(), ["logs.perMinute"]);
+        // The next minute is another.
+        assert!(app.take(10, Instant::now() + MINUTE));
     }
 
     #[test]

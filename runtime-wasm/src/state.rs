@@ -3,9 +3,10 @@
 use crate::host::http::Hooks;
 use crate::host::stdio::LogPipe;
 use crate::limits::{CpuClock, Gauge};
-use crate::log::CallLog;
+use crate::log::{AppLog, CallLog};
 use gestalt_core::egress::Outbound;
 use gestalt_core::limits::Limits;
+use gestalt_core::metrics::Meter;
 use gestalt_core::service::{HostServices, LogStream};
 use gestalt_core::{AppName, CallContext};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub(crate) struct AppHost {
     pub(crate) limits: Limits,
     pub(crate) outbound: Arc<dyn Outbound>,
     pub(crate) services: HostServices,
+    pub(crate) log: Arc<AppLog>,
+    pub(crate) meter: Arc<dyn Meter>,
     pub(crate) public_base_url: Arc<str>,
 }
 
@@ -33,6 +36,8 @@ pub(crate) struct State {
     pub(crate) log: Arc<CallLog>,
     pub(crate) cpu: Arc<CpuClock>,
     pub(crate) gauge: Gauge,
+    /// Which call of the instance this is. A context of an earlier one is worth nothing any more.
+    pub(crate) turn: u64,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: Hooks,
@@ -42,7 +47,7 @@ impl State {
     /// A store for one instance of `app`, with every bound set.
     pub(crate) fn store(engine: &Engine, app: Arc<AppHost>) -> Store<Self> {
         let limits = &app.limits;
-        let log = Arc::new(CallLog::new(app.name.clone(), app.services.logs.clone(), limits.log_per_call));
+        let log = Arc::new(CallLog::new(app.log.clone()));
         let cpu = Arc::new(CpuClock::new(limits.cpu_time));
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
@@ -56,7 +61,7 @@ impl State {
         let gauge = Gauge::new(limits);
         let hooks = Hooks { outbound: app.outbound.clone(), call: None };
         let (handles, hostcall_bytes) = (limits.handles, limits.hostcall_bytes.as_usize());
-        let mut store = Store::new(engine, Self { app, table, log, cpu, gauge, wasi, http, hooks });
+        let mut store = Store::new(engine, Self { app, table, log, cpu, gauge, turn: 0, wasi, http, hooks });
         store.limiter(|state| &mut state.gauge);
         store.set_max_component_handles(handles);
         store.set_hostcall_fuel(hostcall_bytes);
@@ -76,6 +81,7 @@ impl State {
         self.log.begin(call.as_ref().map_or_else(|| "".into(), |call| call.invocation_id.clone()));
         self.cpu.reset(self.app.limits.cpu_time);
         self.hooks.call = call;
+        self.turn += 1;
     }
 
     /// The call in progress; empty during start-up.

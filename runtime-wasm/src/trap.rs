@@ -11,6 +11,15 @@ use wasmtime_wasi::I32Exit;
 const TOO_MANY_HANDLES: &str = "store handle limit exceeded";
 const TOO_MANY_BYTES: &str = "fuel allocated for hostcalls has been exhausted";
 
+/// The same for header collections, random bytes, and what a component consists of.
+const TOO_MANY_FIELDS: &str = "total size of fields exceeds limit";
+const TOO_MUCH_RANDOM: &str = "requested len";
+const COUNTS: [(&str, &str); 3] = [
+    ("instance count too high", "instances"),
+    ("memory count too high", "memories"),
+    ("table count too high", "tables"),
+];
+
 /// Turns whatever ended a guest into the executor's error. The backtrace goes to the log, and nowhere else.
 pub(crate) fn explain(error: &Error, state: &State) -> ExecError {
     let limits = &state.app.limits;
@@ -28,6 +37,12 @@ pub(crate) fn explain(error: &Error, state: &State) -> ExecError {
             over("handles", format!("more than {} handles", limits.handles))
         } else if root.contains(TOO_MANY_BYTES) {
             over("hostcallBytes", format!("more than {} in one call of an import", limits.hostcall_bytes))
+        } else if root.contains(TOO_MANY_FIELDS) {
+            over("fieldBytes", format!("more than {} in one collection", limits.field_bytes))
+        } else if root.starts_with(TOO_MUCH_RANDOM) {
+            over("randomBytes", format!("more than {} at once", limits.random_bytes))
+        } else if let Some((_, what)) = COUNTS.iter().find(|(text, _)| root.contains(text)) {
+            over(what, root)
         } else {
             refused(state).unwrap_or(ExecError::Failed(root))
         }

@@ -40,7 +40,7 @@ impl State {
         let Some(caller) = context.call else {
             return refuse(Code::PermissionDenied, "this context carries nobody's authority");
         };
-        if context.deadline <= Instant::now() {
+        if context.turn != self.turn || context.deadline <= Instant::now() {
             return refuse(Code::DeadlineExceeded, "the call this context belongs to is over");
         }
         if request.app.is_empty() || request.operation.is_empty() {

@@ -21,6 +21,8 @@ pub struct Context {
     pub(crate) call: Option<Arc<CallContext>>,
     /// When the call's answer is due. What is asked later is refused.
     pub(crate) deadline: Instant,
+    /// Which call of its instance it was made for. One that a guest keeps beyond that is refused.
+    pub(crate) turn: u64,
 }
 
 impl Host for State {}

@@ -4,7 +4,7 @@ use crate::fixture::Setup;
 use serde_json::json;
 
 #[tokio::test]
-async fn there_are_no_sockets_and_no_names() {
+async fn f01_there_are_no_sockets_and_no_names() {
     let app = Setup::probe().launch().await;
     let denied = "PermissionDenied";
     let expect = json!({"connect": denied, "listen": denied, "udp": denied, "resolve": true});
@@ -12,7 +12,7 @@ async fn there_are_no_sockets_and_no_names() {
 }
 
 #[tokio::test]
-async fn there_are_no_files() {
+async fn f03_there_are_no_files() {
     let app = Setup::probe().launch().await;
     let files = app.ask("files", json!({})).await;
     for (what, outcome) in files.as_object().unwrap() {
@@ -22,7 +22,7 @@ async fn there_are_no_files() {
 }
 
 #[tokio::test]
-async fn the_environment_is_the_configs_and_nothing_else() {
+async fn f04_the_environment_is_the_configs_and_nothing_else() {
     assert!(std::env::vars().next().is_some());
     let app = Setup::probe().launch().await;
     assert_eq!(app.ask("env", json!({})).await, json!([]));
@@ -32,7 +32,7 @@ async fn the_environment_is_the_configs_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn standard_input_is_closed() {
+async fn f05_standard_input_is_closed() {
     let app = Setup::probe().launch().await;
     assert_eq!(app.ask("stdin", json!({})).await, "");
 }

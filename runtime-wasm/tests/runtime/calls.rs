@@ -43,7 +43,7 @@ async fn the_request_carries_credential_and_ids() {
 }
 
 #[tokio::test]
-async fn the_context_shows_who_calls() {
+async fn h08_the_context_shows_who_calls_whatever_the_payload_says() {
     let app = Setup::probe().launch().await;
     let mut request = call("context", "{}");
     let mut context = (*request.context).clone();
@@ -86,7 +86,7 @@ async fn errors_of_the_guest_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_panic_ends_its_call_only_and_its_text_is_in_the_log() {
+async fn h04_a_panic_ends_its_call_only_and_its_text_is_in_the_log() {
     let app = Setup::probe().launch().await;
     let error = app.failure("panic", json!({})).await;
     assert!(error.starts_with("app failed: wasm trap"), "{error}");

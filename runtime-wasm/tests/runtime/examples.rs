@@ -88,6 +88,8 @@ async fn hostile_is_contained() {
         l.timeout = Duration::from_secs(5);
         l.handles = 1000;
         l.log_per_call = ByteSize::kib(8);
+        // It does nothing but trap here.
+        l.breaker.traps = 0;
     };
     let app = Setup::of(example("hostile")).limits(bound).launch().await;
     for (operation, params, expect) in [

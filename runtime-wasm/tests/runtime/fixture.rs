@@ -73,6 +73,15 @@ impl Events {
     pub(crate) fn all(&self) -> Vec<Event> {
         self.0.lock().unwrap().clone()
     }
+
+    /// Which bounds were reached, in order.
+    pub(crate) fn limits(&self) -> Vec<&'static str> {
+        let limit = |event: &Event| match event {
+            Event::Limit { limit, .. } => Some(*limit),
+            _ => None,
+        };
+        self.0.lock().unwrap().iter().filter_map(limit).collect()
+    }
 }
 
 impl Meter for Events {
@@ -287,7 +296,8 @@ impl Outbound for Host {
             }
             None => {
                 let echo = http_body_util::Full::new(body).map_err(|e| match e {}).boxed_unsync();
-                Ok(http::Response::builder().status(201).body(echo).unwrap())
+                let cookie = ("set-cookie", "session=1; Path=/");
+                Ok(http::Response::builder().status(201).header(cookie.0, cookie.1).body(echo).unwrap())
             }
         }
     }

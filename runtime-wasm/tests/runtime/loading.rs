@@ -48,7 +48,7 @@ async fn what_is_not_a_component_is_named_for_what_it_is() {
 }
 
 #[tokio::test]
-async fn broken_components_are_errors_and_never_panics() {
+async fn h01_broken_components_are_errors_and_never_panics() {
     let good = fs::read(probe()).unwrap();
     for length in [8, 9, 100, good.len() / 3, good.len() / 2, good.len() - 1] {
         let error = failure_of(&good[..length]).await;
@@ -70,7 +70,7 @@ async fn broken_components_are_errors_and_never_panics() {
 }
 
 #[tokio::test]
-async fn foreign_imports_and_wrong_worlds_are_listed() {
+async fn f09_h02_foreign_imports_and_wrong_worlds_are_listed() {
     let foreign = r#"(component (import "wasi:tls/types@0.2.0" (instance)) (import "env:x/foo@1.0.0" (instance)))"#;
     let error = failure_of(&wat::parse_str(foreign).unwrap()).await.to_string();
     assert_eq!(error, "component imports what an app cannot have: wasi:tls/types@0.2.0, env:x/foo@1.0.0");

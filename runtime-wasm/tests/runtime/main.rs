@@ -9,4 +9,6 @@ mod compiling;
 mod examples;
 mod fixture;
 mod loading;
+mod residue;
+mod rows;
 mod services;

@@ -50,7 +50,7 @@ async fn a_call_that_cannot_be_made_is_an_rpc_error() {
 }
 
 #[tokio::test]
-async fn services_that_are_not_there_say_so() {
+async fn f11_services_that_are_not_there_say_so() {
     let app = Setup::probe().launch().await;
     let unavailable = "StatusCode::Unavailable";
     assert_eq!(app.ask("services", json!({})).await, json!([unavailable, unavailable, unavailable, unavailable]));

@@ -60,6 +60,8 @@ pub struct Invocation {
     pub duration: Duration,
     /// What became of it.
     pub outcome: Outcome,
+    /// The bound it ran into, as the config spells it.
+    pub limit: Option<&'static str>,
 }
 
 /// One or more outgoing requests of one app to one host with one outcome.

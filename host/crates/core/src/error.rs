@@ -41,6 +41,12 @@ pub enum ExecError {
         /// For the sender.
         message: String,
     },
+    /// The app kept trapping, and is turned away for a while.
+    #[error("circuit breaker is open for another {retry_after:?}")]
+    Breaker {
+        /// When a call may try again; zero while one is trying.
+        retry_after: std::time::Duration,
+    },
     /// The deadline passed.
     #[error("deadline exceeded")]
     Deadline,
@@ -69,5 +75,17 @@ impl ExecError {
     pub fn rejected(status: i32, message: String) -> Self {
         let status = u16::try_from(status).ok().filter(|status| (400..600).contains(status)).unwrap_or(403);
         Self::Rejected { status, message }
+    }
+}
+
+impl ExecError {
+    /// The bound that was reached, as the config spells it, if that is what happened.
+    pub fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::Busy { what } | Self::Limit { what, .. } => Some(what),
+            Self::Breaker { .. } => Some("breaker"),
+            Self::Deadline => Some("timeout"),
+            _ => None,
+        }
     }
 }

@@ -53,7 +53,9 @@ fn exec(app: &str, error: &ExecError) -> Problem {
             let message = format!("stored credential for integration {app:?} was rejected by upstream; reconnect it");
             new(412, Code::FailedPrecondition, message).coded("reconnect_required")
         }
-        ExecError::NotUp(_) => new(503, Code::Unavailable, format!("integration {app:?} is not available")),
+        ExecError::NotUp(_) | ExecError::Breaker { .. } => {
+            new(503, Code::Unavailable, format!("integration {app:?} is not available"))
+        }
         ExecError::Busy { what } => new(429, Code::ResourceExhausted, format!("{what} limit reached; try again later")),
         ExecError::Limit { what, .. } => {
             new(502, Code::ResourceExhausted, format!("operation exceeded its {what} limit"))

@@ -46,6 +46,7 @@ impl Scope {
             request: invocation.request.clone(),
             duration: std::time::Duration::ZERO,
             outcome: Outcome::Abandoned,
+            limit: None,
         };
         Self {
             observers,
@@ -86,6 +87,10 @@ impl Scope {
             Err(error) => Problem::from(error).status,
         };
         if let Some(record) = &mut self.record {
+            record.limit = match result {
+                Err(InvokeError::Exec { source, .. }) => source.limit(),
+                _ => None,
+            };
             record.outcome = match result {
                 Ok(reply) => Outcome::Answered(reply.status),
                 Err(InvokeError::Denied(denial)) => Outcome::Denied(denial.as_str()),

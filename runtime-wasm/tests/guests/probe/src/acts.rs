@@ -4,6 +4,7 @@ use crate::gestalt::provider::common::{StatusCode, Timestamp};
 use crate::gestalt::provider::runtime_log_host::{LogEntry, LogStream, append_logs};
 use crate::gestalt::provider::{authorization, cache, indexeddb, s3};
 use crate::wasi::clocks::monotonic_clock;
+use crate::wasi::random::random;
 use crate::wasi::http::{outgoing_handler, types as http};
 use crate::wasi::io::streams::StreamError;
 use crate::{STARTED, rpc};
@@ -14,6 +15,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 static CALLS: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    /// A context kept beyond its call.
+    static KEPT: std::cell::RefCell<Option<Context>> = const { std::cell::RefCell::new(None) };
+}
 
 pub fn run(context: Context, request: ExecuteRequest) -> Result<OperationResult, RpcError> {
     let text = request.params.clone().unwrap_or_default();
@@ -45,7 +51,14 @@ pub fn run(context: Context, request: ExecuteRequest) -> Result<OperationResult,
         "print" => return Ok(json_answer(print(&params))),
         "log" => return Ok(json_answer(log(&params))),
         "stdin" => return Ok(json_answer(json!(std::io::read_to_string(std::io::stdin()).unwrap_or_else(|e| e.to_string())))),
+        "random" => return Ok(json_answer(json!(random::get_random_bytes(number("bytes")).len()))),
+        "keep" => KEPT.set(Some(context.retain())),
+        "use-kept" => return Ok(json_answer(KEPT.with_borrow(|kept| call(kept.as_ref().unwrap(), &params)))),
+        "mark" => crate::residue::mark(&context, number("seed"), number("pages") as usize),
+        "seek" => return Ok(json_answer(crate::residue::seek(number("pages") as usize))),
+        "forge" => return Ok(json_answer(json!(crate::residue::forge(number("handle") as u32)))),
         "files" => return Ok(json_answer(files())),
+        "blob" => return Ok(answer(0, &[("Content-Type", "text/plain")], "x".repeat(number("bytes") as usize))),
         "sockets" => return Ok(json_answer(sockets())),
         "services" => return Ok(json_answer(services())),
         "invoke" => return Ok(json_answer(call(&context, &params))),

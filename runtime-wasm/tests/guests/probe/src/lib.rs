@@ -1,8 +1,20 @@
 //! Operations named after what they do to the host. `env` and `config` choose how it presents itself and starts.
 
-wit_bindgen::generate!({ path: "../../../../wit", world: "gestalt:provider/app-component", generate_all });
+wit_bindgen::generate!({
+    path: "../../../../wit",
+    inline: "
+        package gestalt:probe;
+        world probe {
+            include gestalt:provider/app-component@0.4.0;
+            import wasi:random/random@0.2.12;
+        }
+    ",
+    world: "gestalt:probe/probe",
+    generate_all,
+});
 
 mod acts;
+mod residue;
 
 use exports::gestalt::provider::app_provider::{
     Catalog, ConnectionMode, Context, ExecuteRequest, Guest, HttpSubject, HttpSubjectRequest, Metadata, OperationResult,
