@@ -67,9 +67,13 @@ fn invocation(record: &Invocation) {
 }
 
 fn egress(record: &Egress) {
-    let operation = if record.denied.is_some() { "egress.denied" } else { "egress.allowed" };
+    let operation = match record.denied {
+        None => "egress.allowed",
+        Some(_) if record.observed => "egress.observed",
+        Some(_) => "egress.denied",
+    };
     event!(
-        record.denied.is_none(),
+        record.denied.is_none() || record.observed,
         source = "egress",
         provider = record.app.as_str(),
         operation,
@@ -81,6 +85,7 @@ fn egress(record: &Egress) {
         scheme = record.scheme,
         method = record.method,
         reason = record.denied.map(|reason| reason.as_str()),
+        credential = record.credential.as_str(),
         count = record.count,
         bytes = record.bytes,
         "audit"
@@ -90,6 +95,7 @@ fn egress(record: &Egress) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gestalt_core::audit::HeldUse;
     use gestalt_core::egress::DenyReason;
     use gestalt_core::{AppName, CredentialChoice, Origin, RequestMeta, SubjectRef};
     use std::io::Write;
@@ -179,11 +185,12 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_denied_request() {
-        let record = Egress {
+    fn request() -> Egress {
+        Egress {
             app: AppName::parse("tickets").unwrap(),
             denied: Some(DenyReason::HostNotAllowed),
+            observed: false,
+            credential: HeldUse::None,
             invocation_id: "0b6c".into(),
             subject: "user:42".into(),
             host: "evil.test".into(),
@@ -193,14 +200,31 @@ mod tests {
             method: "GET".into(),
             count: 3,
             bytes: 0,
-        };
+        }
+    }
+
+    #[test]
+    fn a_denied_request() {
         check(
-            Record::Egress(record),
+            Record::Egress(request()),
             serde_json::json!({"level": "WARN", "target": "audit", "fields": {
                 "message": "audit", "log.type": "audit", "allowed": false, "source": "egress", "provider": "tickets",
                 "operation": "egress.denied", "request_id": "0b6c", "subject_id": "user:42", "host": "evil.test",
                 "raw_host": "EVIL.test", "port": 443, "scheme": "https", "method": "GET",
                 "reason": "host_not_allowed", "count": 3, "bytes": 0
+            }}),
+        );
+    }
+
+    #[test]
+    fn an_observed_request_with_a_credential_for_elsewhere() {
+        check(
+            Record::Egress(Egress { observed: true, credential: HeldUse::Withheld, ..request() }),
+            serde_json::json!({"level": "INFO", "target": "audit", "fields": {
+                "message": "audit", "log.type": "audit", "allowed": true, "source": "egress", "provider": "tickets",
+                "operation": "egress.observed", "request_id": "0b6c", "subject_id": "user:42", "host": "evil.test",
+                "raw_host": "EVIL.test", "port": 443, "scheme": "https", "method": "GET",
+                "reason": "host_not_allowed", "credential": "withheld", "count": 3, "bytes": 0
             }}),
         );
     }

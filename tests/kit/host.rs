@@ -20,7 +20,7 @@ pub struct TestHost {
     names: Arc<Names>,
     audit: Arc<Audit>,
     /// Holds the config files; goes when the test ends.
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// A loopback address nobody else has: a config names its port, so that the address has to differ.
@@ -73,12 +73,17 @@ impl TestHost {
         let daemon = Daemon::start(deployment, options).await.unwrap();
         daemon.ready().await;
         let client = Client::new(daemon.public_address());
-        Self { daemon, client, names, audit, _dir: dir }
+        Self { daemon, client, names, audit, dir }
     }
 
     /// What apps' names resolve to.
     pub fn names(&self) -> &Names {
         &self.names
+    }
+
+    /// The config files it was started from, in the order in which they were merged.
+    pub fn files(&self) -> [PathBuf; 2] {
+        ["base.yaml", "config.yaml"].map(|name| self.dir.path().join(name))
     }
 
     /// What was recorded.

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 /// A real HTTP server on loopback that stands for whatever an app calls. It remembers every request.
 ///
+/// `/headers` answers with the request's headers as text, and with its `Authorization` as `X-Echo`,
 /// `/status/{code}` answers with that status and the text `status`, `/hold` once it is [released](Self::release),
 /// everything else with 200 and the request's body.
 /// Every answer carries `X-Upstream: 1` and the request's own `Content-Type`.
@@ -82,14 +83,19 @@ async fn answer(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     let json = http::HeaderValue::from_static("application/json");
     let content_type = head.headers.get("content-type").cloned().unwrap_or(json);
     let (method, headers, is_held) = (head.method, head.headers, head.uri.path() == "/hold");
+    let (listed, echo) = (format!("{headers:?}"), headers.get("authorization").cloned());
     seen.asked.lock().unwrap().push(Asked { method, target: target.clone(), headers, body: body.clone() });
     if is_held {
         seen.gate.acquire().await.unwrap().forget();
     }
     let mut response = match status {
         Some(code) => (StatusCode::from_u16(code).unwrap(), "status").into_response(),
+        None if target == "/headers" => listed.into_response(),
         None => body.into_response(),
     };
+    if let Some(echo) = echo.filter(|_| target == "/headers") {
+        response.headers_mut().insert("x-echo", echo);
+    }
     response.headers_mut().insert("content-type", content_type);
     response.headers_mut().insert("x-upstream", http::HeaderValue::from_static("1"));
     response

@@ -16,6 +16,9 @@ struct Get {
     /// Request headers.
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    /// Sent as `Authorization: Bearer`: `token` is the call's credential, anything else the environment variable of that
+    /// name.
+    bearer: Option<String>,
     /// Request body.
     body: Option<String>,
     /// Bounds the connect and each wait for bytes.
@@ -39,10 +42,14 @@ enum Fetched {
     },
 }
 
-fn get(get: Get, _request: &Request) -> Result<Fetched, Error> {
+fn get(get: Get, call: &Request) -> Result<Fetched, Error> {
     let mut request = http::Request::new(get.method.unwrap_or_else(|| "GET".into()), get.url);
     for (name, value) in get.headers {
         request = request.header(name, value);
+    }
+    if let Some(name) = get.bearer {
+        let token = if name == "token" { call.token().to_owned() } else { std::env::var(name).unwrap_or_default() };
+        request = request.bearer(&token);
     }
     if let Some(body) = get.body {
         request = request.body(body);

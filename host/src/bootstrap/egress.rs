@@ -1,7 +1,7 @@
 //! Stage 2: the way out.
 
+use gestalt_config::Server;
 use gestalt_core::audit;
-use gestalt_core::egress::Settings;
 use gestalt_core::metrics::Meter;
 use gestalt_egress::{Egress, Parts, Resolver, SelfListeners};
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use std::time::Instant;
 
 /// Builds the daemon's part. `own` are the listeners no app may reach.
 pub(super) fn build(
-    settings: &Settings,
+    server: &Server,
     resolver: Arc<dyn Resolver>,
     sink: Arc<dyn audit::Sink>,
     meter: Arc<dyn Meter>,
@@ -20,6 +20,7 @@ pub(super) fn build(
     for address in own {
         listeners.add(address);
     }
-    let parts = Parts { resolver, sink, meter, listeners, clock: Arc::new(Instant::now) };
-    Ok(Egress::build(settings.clone(), parts)?)
+    let artifacts = Some(server.artifacts_dir.clone());
+    let parts = Parts { resolver, sink, meter, listeners, clock: Arc::new(Instant::now), artifacts };
+    Ok(Egress::build(server.egress.clone(), parts)?)
 }

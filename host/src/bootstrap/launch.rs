@@ -1,6 +1,7 @@
 //! Stage 4, for one app: its package, made into an executor.
 
 use super::apps::Stage;
+use super::blind::{self, Blind};
 use super::hybrid::Hybrid;
 use super::package::{self, Code};
 use anyhow::{Context, anyhow, bail};
@@ -48,7 +49,7 @@ pub(super) async fn app(stage: &Stage, apps: &Apps, app: &App) -> anyhow::Result
     };
     complete(&mut info, executor.catalog(None).await?.as_ref());
     apps.describe(&app.name, info);
-    Ok(executor)
+    Ok(Blind::around(executor, &stage.egress, app))
 }
 
 /// The app a package is, unless it asks for a restriction that nothing would enforce.
@@ -74,7 +75,7 @@ async fn component(stage: &Stage, app: &App, name: &str, file: PathBuf) -> anyho
         app: app.name.clone(),
         component: file,
         config: app.config.0.clone(),
-        env: package::environment(app),
+        env: blind::env(&stage.egress, app, package::environment(app)),
         outbound: outbound(stage, app, limits.egress.clone()),
         limits,
         services: stage.services.clone(),
@@ -89,6 +90,10 @@ async fn native(
     catalog: Option<Catalog>,
     command: AppCommand,
 ) -> anyhow::Result<Arc<dyn Executor>> {
+    if !app.egress.credentials.is_empty() {
+        // A process sends its requests itself: there is nobody to put a credential into them.
+        bail!("{}: apps.{}.egress.credentials: only for components and declared surfaces", app.egress.at, app.name);
+    }
     let catalog = match catalog {
         Some(catalog) => catalog,
         None => {

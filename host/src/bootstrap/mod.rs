@@ -10,6 +10,7 @@
 //! [`Daemon::shutdown`] goes the way back: doors, calls in flight, apps, last records.
 
 mod apps;
+mod blind;
 mod egress;
 mod hybrid;
 mod launch;
@@ -79,7 +80,7 @@ impl Daemon {
         let metrics = Arc::new(Metrics::build()?);
         let resolver = options.resolver.unwrap_or_else(|| Arc::new(SystemResolver::new()));
         let egress =
-            egress::build(&deployment.server.egress, resolver, audit.clone(), metrics.clone(), listeners.addresses())?;
+            egress::build(&deployment.server, resolver, audit.clone(), metrics.clone(), listeners.addresses())?;
         let egress = Arc::new(egress);
 
         let apps = Arc::new(apps::registry(&deployment));
@@ -88,7 +89,8 @@ impl Daemon {
         let settings = Settings { public_base_url: base_url.clone(), ..Settings::default() };
         let invoker = Invoker::new(apps.clone(), audit, metrics.clone(), settings);
         nested.connect(invoker.clone());
-        let services = HostServices { apps: nested, logs: Arc::new(AppLog::default()) };
+        let logs = Arc::new(blind::BlindLog::new(Arc::new(AppLog::default()), egress.clone()));
+        let services = HostServices { apps: nested, logs };
         let worker = options.worker.unwrap_or_else(this_binary);
         let runtimes = Arc::new(runtimes::Runtimes::new(deployment.clone(), worker, metrics.clone()));
         let stage =

@@ -2,6 +2,7 @@
 //! verify-egress`, whose 1 is a verdict, says 2 where it has none.
 
 mod config;
+mod egress;
 mod provider;
 mod serve;
 mod validate;
@@ -46,6 +47,11 @@ enum Command {
     /// Look at one package or app.
     #[command(subcommand)]
     Provider(provider::Provider),
+    /// Explain and report what apps may reach.
+    Egress {
+        #[command(subcommand)]
+        command: egress::Command,
+    },
     /// Print the version.
     Version,
     /// Compile a component on behalf of the daemon that started this.
@@ -101,6 +107,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Config { command }) => config::run(&command),
         Some(Command::Provider(provider)) => return provider::run(provider),
         Some(Command::Validate { sources, json }) => return validate::run(&sources, json),
+        Some(Command::Egress { command }) => match egress::run(&command) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         None => serve::run(&arguments.sources),
     };
     match result {

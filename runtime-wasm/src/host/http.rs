@@ -133,6 +133,7 @@ fn to_guest(error: EgressError) -> Error {
         EgressError::ReadTimeout => Error::ConnectionReadTimeout,
         EgressError::RequestTooLarge(size) => Error::HttpRequestBodySize(Some(size.0)),
         EgressError::ResponseTooLarge(size) => Error::HttpResponseBodySize(Some(size.0)),
+        EgressError::RequestHeadTooLarge => Error::HttpRequestHeaderSectionSize(None),
         EgressError::ResponseHeadTooLarge => Error::HttpResponseHeaderSectionSize(None),
         EgressError::Upgrade => Error::HttpUpgradeFailed,
         EgressError::Protocol(_) => Error::HttpProtocolError,

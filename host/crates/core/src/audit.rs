@@ -71,6 +71,10 @@ pub struct Egress {
     pub app: AppName,
     /// `None` when it was allowed.
     pub denied: Option<DenyReason>,
+    /// Whether it was sent all the same, because the app's egress is observed and not enforced.
+    pub observed: bool,
+    /// What became of credentials that are kept from the app.
+    pub credential: HeldUse,
     /// The invocation of the first of them.
     pub invocation_id: Arc<str>,
     /// The subject of the first of them.
@@ -89,4 +93,27 @@ pub struct Egress {
     pub count: u64,
     /// Bytes of request and response bodies, for allowed requests whose bodies have ended.
     pub bytes: u64,
+}
+
+/// What became of the placeholder of a credential that is kept from an app.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum HeldUse {
+    /// The request had none.
+    #[default]
+    None,
+    /// It was replaced by the credential.
+    Injected,
+    /// It stood in another header or place, or the request went to another host: it was sent as it was.
+    Withheld,
+}
+
+impl HeldUse {
+    /// The record's spelling; `None` when there is nothing to say.
+    pub fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Injected => Some("injected"),
+            Self::Withheld => Some("withheld"),
+        }
+    }
 }

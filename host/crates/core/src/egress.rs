@@ -10,9 +10,11 @@ use http_body_util::combinators::UnsyncBoxBody;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod redirect;
 mod rules;
 mod settings;
 
+pub use redirect::{MAX_REDIRECTS, follow};
 pub use rules::{Entry, HeldCredential, Rules};
 pub use settings::{
     Action, AllowedNetwork, AuditAllowed, AuditSettings, BlockedPorts, DnsSettings, ForwardedHeaders, Mode,
@@ -141,6 +143,9 @@ pub enum EgressError {
     /// The request body grew over the bound.
     #[error("request body is larger than {0}")]
     RequestTooLarge(ByteSize),
+    /// The request's head is over the bounds.
+    #[error("request head is too large")]
+    RequestHeadTooLarge,
     /// The response body grew over the bound.
     #[error("response body is larger than {0}")]
     ResponseTooLarge(ByteSize),

@@ -8,6 +8,7 @@ use crate::policy::Grant;
 use crate::refusal::Refusal;
 use gestalt_core::egress::{Action, AllowedNetwork, DenyReason, EgressError};
 use gestalt_core::host::Host;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::BitOr;
 use std::sync::Arc;
@@ -39,6 +40,20 @@ impl Classes {
             IpAddr::V4(ip) => v4(ip),
             IpAddr::V6(ip) => v6(ip, nat64),
         }
+    }
+}
+
+impl fmt::Display for Classes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = [
+            (Self::NEVER, "no destination"),
+            (Self::LINK, "link-local or metadata"),
+            (Self::SPECIAL, "special"),
+            (Self::PRIVATE, "private"),
+        ];
+        let mut named = kinds.iter().filter(|(kind, _)| self.has(*kind)).map(|(_, name)| *name);
+        f.write_str(named.next().unwrap_or("public"))?;
+        named.try_for_each(|name| write!(f, ", {name}"))
     }
 }
 
@@ -114,7 +129,12 @@ impl Guard {
         addresses.iter().try_for_each(|ip| self.judge(host, grant, *ip, port))
     }
 
-    fn judge(&self, host: &Host, grant: Grant, ip: IpAddr, port: u16) -> Result<(), Refusal> {
+    /// What kinds of address one is, as this guard sees it.
+    pub(crate) fn classes(&self, ip: IpAddr) -> Classes {
+        Classes::of(ip, self.nat64)
+    }
+
+    pub(crate) fn judge(&self, host: &Host, grant: Grant, ip: IpAddr, port: u16) -> Result<(), Refusal> {
         let prohibited = || Refusal::from(EgressError::AddressProhibited);
         let classes = Classes::of(ip, self.nat64);
         if classes.has(Classes::NEVER) {

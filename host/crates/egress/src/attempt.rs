@@ -4,7 +4,7 @@ use crate::body::Upload;
 use crate::ledger::Ledger;
 use crate::refusal::Refusal;
 use crate::uri::Target;
-use gestalt_core::audit;
+use gestalt_core::audit::{self, HeldUse};
 use gestalt_core::egress::{Attribution, DenyReason, EgressError};
 use http::{Method, Uri};
 use std::sync::Arc;
@@ -26,14 +26,28 @@ pub(crate) struct Attempt {
     upload: Arc<Upload>,
     received: u64,
     denied: Option<DenyReason>,
+    /// Sent all the same.
+    observed: bool,
+    credential: HeldUse,
     remedy: Option<String>,
 }
 
 impl Attempt {
     /// Opens the attempt to send a request.
     pub(crate) fn open(ledger: Arc<Ledger>, attribution: Attribution, method: Method, uri: Uri) -> Self {
-        let upload = Arc::default();
-        Self { ledger, attribution, method, uri, target: None, upload, received: 0, denied: None, remedy: None }
+        Self {
+            ledger,
+            attribution,
+            method,
+            uri,
+            target: None,
+            upload: Arc::default(),
+            received: 0,
+            denied: None,
+            observed: false,
+            credential: HeldUse::None,
+            remedy: None,
+        }
     }
 
     /// Notes where the request goes.
@@ -41,10 +55,27 @@ impl Attempt {
         self.target = Some(target);
     }
 
+    /// Notes that the app's own policy would have refused it. The first reason counts.
+    pub(crate) fn observe(&mut self, refusal: Refusal) {
+        if !self.observed {
+            (self.observed, self.denied, self.remedy) = (true, refusal.reason, refusal.remedy);
+        }
+    }
+
+    /// Notes what became of held credentials.
+    pub(crate) fn note_credential(&mut self, used: HeldUse) {
+        self.credential = used;
+    }
+
     /// Ends the attempt with a refusal, and hands back what of it the app may see.
     pub(crate) fn fail(mut self, refusal: Refusal) -> EgressError {
-        self.denied = refusal.reason;
-        self.remedy = refusal.remedy;
+        if let Some(limit) = refusal.limit {
+            self.ledger.count_limit(limit);
+        }
+        // What went wrong on the way is no refusal, and leaves what was observed as it is.
+        if refusal.reason.is_some() {
+            (self.observed, self.denied, self.remedy) = (false, refusal.reason, refusal.remedy);
+        }
         refusal.error
     }
 
@@ -68,6 +99,8 @@ impl Attempt {
         audit::Egress {
             app: self.ledger.app().clone(),
             denied: self.denied,
+            observed: self.observed,
+            credential: self.credential,
             invocation_id: Arc::clone(&self.attribution.invocation_id),
             subject: Arc::clone(&self.attribution.subject),
             host,

@@ -2,6 +2,7 @@
 
 use crate::exchange::Exchange;
 use crate::headers::filter_trailers;
+use crate::scrub::{Scrubber, Stream};
 use bytes::Bytes;
 use gestalt_core::egress::{Body as CoreBody, EgressError};
 use gestalt_core::limits::ByteSize;
@@ -159,7 +160,16 @@ impl ResponseBody {
         Poll::Ready(Some(Err(error)))
     }
 
-    fn late(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Ends the exchange because this bound on time was reached.
+    fn late(&mut self, limit: &'static str) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
+        let error = match self.exchange.take() {
+            Some(exchange) => exchange.late(limit),
+            None => EgressError::ReadTimeout,
+        };
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn is_idle(&mut self, cx: &mut Context<'_>) -> bool {
         let idle = self.idle;
         let timer = self.idle_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
         timer.as_mut().poll(cx).is_ready()
@@ -189,10 +199,10 @@ impl Body for ResponseBody {
             return Poll::Ready(None);
         }
         if self.total_timer.as_mut().poll(cx).is_ready() {
-            return self.fail(EgressError::ReadTimeout);
+            return self.late("egress.totalTimeout");
         }
         let Poll::Ready(next) = Pin::new(&mut self.inner).poll_frame(cx) else {
-            return if self.late(cx) { self.fail(EgressError::ReadTimeout) } else { Poll::Pending };
+            return if self.is_idle(cx) { self.late("egress.idleTimeout") } else { Poll::Pending };
         };
         self.idle_timer = None;
         match next {
@@ -218,5 +228,97 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         if self.exchange.is_none() { SizeHint::with_exact(0) } else { self.inner.size_hint() }
+    }
+}
+
+/// An answer's body in which the app's held credentials are covered up.
+pub(crate) struct ScrubbedBody {
+    inner: ResponseBody,
+    scrubber: Arc<Scrubber>,
+    stream: Stream,
+    /// What comes after the bytes held back.
+    last: Option<Option<Result<Frame<Bytes>, EgressError>>>,
+}
+
+impl ScrubbedBody {
+    /// Wraps a body.
+    pub(crate) fn new(inner: ResponseBody, scrubber: Arc<Scrubber>) -> Self {
+        Self { inner, scrubber, stream: Stream::default(), last: None }
+    }
+
+    /// What ends the bytes: before it goes what was held back. After an error nothing does: it may be half a credential.
+    fn end(&mut self, last: Option<Result<Frame<Bytes>, EgressError>>) -> Option<Result<Frame<Bytes>, EgressError>> {
+        let last = match last {
+            Some(Ok(frame)) => Some(Ok(frame)),
+            Some(Err(error)) => return Some(Err(cover(error, &self.scrubber))),
+            None => None,
+        };
+        let rest = self.stream.finish();
+        if rest.is_empty() {
+            return last;
+        }
+        self.last = Some(last);
+        Some(Ok(Frame::data(rest)))
+    }
+}
+
+impl Body for ScrubbedBody {
+    type Data = Bytes;
+    type Error = EgressError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
+        loop {
+            if let Some(last) = self.last.take() {
+                return Poll::Ready(last);
+            }
+            let next = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+            let frame = match next {
+                Some(Ok(frame)) => frame,
+                last => return Poll::Ready(self.end(last)),
+            };
+            let this = &mut *self;
+            match frame.into_data() {
+                Ok(data) => {
+                    let data = this.stream.push(&this.scrubber, data);
+                    if !data.is_empty() {
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
+                }
+                Err(frame) => {
+                    let mut trailers = frame.into_trailers().unwrap_or_default();
+                    this.scrubber.headers(&mut trailers);
+                    return Poll::Ready(this.end(Some(Ok(Frame::trailers(trailers)))));
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.last.is_none() && self.stream.is_empty() && self.inner.is_end_stream()
+    }
+
+    /// Covering up keeps lengths.
+    fn size_hint(&self) -> SizeHint {
+        let held = self.stream.len() as u64;
+        let inner = self.inner.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + held);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + held);
+        }
+        hint
+    }
+}
+
+/// The error with every held credential covered up: some repeat what the server said.
+pub(crate) fn cover(error: EgressError, scrubber: &Scrubber) -> EgressError {
+    let cover = |text: String| scrubber.text(&text).into_owned();
+    match error {
+        EgressError::Connect(text) => EgressError::Connect(cover(text)),
+        EgressError::TlsCertificate(text) => EgressError::TlsCertificate(cover(text)),
+        EgressError::Tls(text) => EgressError::Tls(cover(text)),
+        EgressError::Protocol(text) => EgressError::Protocol(cover(text)),
+        EgressError::Closed(text) => EgressError::Closed(cover(text)),
+        other => other,
     }
 }

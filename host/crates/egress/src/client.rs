@@ -1,30 +1,35 @@
 //! One app's way out.
 
+use crate::active::Active;
 use crate::attempt::Attempt;
-use crate::body::{Pace, RequestBody, ResponseBody};
+use crate::body::{Pace, RequestBody, ResponseBody, ScrubbedBody, cover};
 use crate::connect;
 use crate::daemon::Shared;
 use crate::exchange::{Exchange, Io, Patience};
 use crate::headers;
 use crate::ledger::Ledger;
-use crate::policy::{Grant, Policy, blocks};
+use crate::policy::{Grant, blocks};
+use crate::proxy;
 use crate::rate::Rate;
 use crate::refusal::Refusal;
 use crate::resolve::Lane;
+use crate::scrub::Scrubber;
 use crate::tls;
 use crate::uri::Target;
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use gestalt_core::AppName;
 use gestalt_core::egress::{Body, DenyReason, EgressError, Outbound, Rules, SendOptions};
-use gestalt_core::host::Host;
 use gestalt_core::limits::EgressLimits;
-use http::header::{CONNECTION, HOST, HeaderValue};
+use http::header::{CONNECTION, CONTENT_ENCODING, HOST, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -37,7 +42,7 @@ const WAITERS_PER_CONNECTION: usize = 4;
 pub(crate) struct Client {
     app: AppName,
     shared: Arc<Shared>,
-    policy: Policy,
+    active: ArcSwap<Active>,
     limits: EgressLimits,
     tls: TlsConnector,
     permits: Arc<Semaphore>,
@@ -57,7 +62,7 @@ impl Client {
     ) -> Self {
         let now = (shared.clock)();
         Self {
-            policy: Policy::new(rules.allowed.into_iter().map(|entry| entry.pattern), shared.default_action),
+            active: ArcSwap::from_pointee(Active::new(app.clone(), rules, shared.default_action, &shared.mint, 1)),
             tls: tls::for_app(&shared.tls),
             permits: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
             waiting: AtomicUsize::new(0),
@@ -70,17 +75,36 @@ impl Client {
         }
     }
 
+    /// Puts other rules in place. They hold for the next request; one under way ends under those it began with.
+    pub(crate) fn replace(&self, rules: Rules) {
+        let version = self.active.load().version + 1;
+        let (app, default) = (self.app.clone(), self.shared.default_action);
+        self.active.store(Arc::new(Active::new(app, rules, default, &self.shared.mint, version)));
+        tracing::info!(target: "gestalt::egress", app = %self.app, version, "egress rules replaced");
+    }
+
+    /// What covers up the app's held credentials.
+    pub(crate) fn scrubber(&self) -> Arc<Scrubber> {
+        Arc::clone(self.active.load().vault.scrubber())
+    }
+
     /// The request, as far as it can be judged without asking or touching anybody.
-    fn admit(&self, request: &Request<Body>, attempt: &mut Attempt) -> Result<(Target, Grant), Refusal> {
+    fn admit(
+        &self,
+        request: &Request<Body>,
+        active: &Active,
+        attempt: &mut Attempt,
+    ) -> Result<(Target, Grant), Refusal> {
         let target = Target::read(request.method(), request.uri())?;
         attempt.aim(target.clone());
-        let grant = self.policy.check(&target.host).map_err(|reason| {
-            Refusal::from(EgressError::Denied(reason)).with_remedy(format!(
-                "apps.{}.egress.allowedHosts: [\"{}\"]",
-                self.app,
-                bare(&target.host)
-            ))
-        })?;
+        let grant = match active.admit(&target) {
+            Ok(grant) => grant,
+            Err(refusal) if active.observes() => {
+                attempt.observe(refusal);
+                Grant::Open
+            }
+            Err(refusal) => return Err(refusal),
+        };
         if blocks(&self.shared.blocked_ports, target.port) {
             return Err(Refusal::from(EgressError::Denied(DenyReason::PortBlocked))
                 .with_remedy(format!("server.egress.blockedPorts: none, or a list without {}", target.port)));
@@ -88,20 +112,19 @@ impl Client {
         let now = (self.shared.clock)();
         if !self.requests.lock().unwrap_or_else(PoisonError::into_inner).admit(now) {
             let limit = self.limits.requests_per_minute;
-            return Err(self.over_limit(EgressError::ConnectionLimit, &format!("requestsPerMinute: above {limit}")));
+            return Err(self.over_limit("egress.requestsPerMinute", limit as usize));
         }
         Ok((target, grant))
     }
 
-    fn over_limit(&self, error: EgressError, key: &str) -> Refusal {
-        Refusal::from(error).with_remedy(format!("egress.{key} (in the limits of the runtime of apps.{})", self.app))
+    fn over_limit(&self, key: &'static str, limit: usize) -> Refusal {
+        let remedy = format!("{key}: above {limit} (in the limits of the runtime of apps.{})", self.app);
+        Refusal::from(EgressError::ConnectionLimit).with_limit(key).with_remedy(remedy)
     }
 
     /// A connection's permit; waits for one while not too many others do.
     async fn permit(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Refusal> {
-        let refused = || {
-            self.over_limit(EgressError::ConnectionLimit, &format!("connections: above {}", self.limits.connections))
-        };
+        let refused = || self.over_limit("egress.connections", self.limits.connections);
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Ok(permit);
         }
@@ -114,12 +137,24 @@ impl Client {
     }
 
     /// Resolves once, judges the answer, connects to it and to nothing else, and shakes hands.
-    async fn connect(&self, target: &Target, grant: Grant) -> Result<Box<dyn Io>, Refusal> {
+    async fn connect(
+        &self,
+        target: &Target,
+        grant: Grant,
+        active: &Active,
+        attempt: &mut Attempt,
+    ) -> Result<Box<dyn Io>, Refusal> {
         let lookup = &self.shared.lookup;
         let answer = lookup.addresses(&target.host, &self.lane, (self.shared.clock)()).await?;
-        self.shared.guard.judge_all(&target.host, grant, &answer, target.port)?;
+        if let Err(refusal) = self.shared.guard.judge_all(&target.host, grant, &answer, target.port) {
+            if !active.observes() {
+                return Err(refusal);
+            }
+            self.shared.guard.judge_all(&target.host, Grant::Open, &answer, target.port)?;
+            attempt.observe(refusal);
+        }
         let vetted: Vec<SocketAddr> = connect::order(&answer, target.port, lookup.max_addresses());
-        let stream = connect::dial(&vetted).await.map_err(|error| EgressError::Connect(error.kind().to_string()))?;
+        let stream = self.dial(&vetted).await.map_err(connect_error)?;
         if target.tls {
             Ok(Box::new(tls::handshake(&self.tls, &target.host, stream).await?))
         } else {
@@ -127,30 +162,56 @@ impl Client {
         }
     }
 
+    /// A connection to one of `vetted`: of our own, or through the operator's proxy.
+    async fn dial(&self, vetted: &[SocketAddr]) -> io::Result<TcpStream> {
+        let Some(proxy) = &self.shared.proxy else { return connect::dial(vetted).await };
+        let addresses = self.shared.lookup.trusted(&proxy.host).await?;
+        let proxies = connect::order(&addresses, proxy.port, addresses.len());
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for destination in vetted {
+            match proxy::tunnel(connect::dial(&proxies).await?, proxy, *destination).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
     async fn exchange(
         &self,
         request: Request<Body>,
         options: &SendOptions,
         mut attempt: Attempt,
+        active: &Active,
         deadline: Instant,
     ) -> Result<Response<Body>, EgressError> {
-        let prepared = match self.prepare(request, options, &mut attempt).await {
+        let prepared = match self.prepare(request, options, active, &mut attempt).await {
             Ok(prepared) => prepared,
             Err(refusal) => return Err(attempt.fail(refusal)),
         };
         let first_byte = shorter(self.limits.first_byte_timeout, options.first_byte_timeout);
         let patience = Patience { first_byte, deadline };
-        let Prepared { request, io, permit } = prepared;
+        let Prepared { request, io, permit, guarded } = prepared;
         let (response, exchange) = Exchange::start(io, request, &self.limits, patience, permit, attempt).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(exchange.fail(EgressError::Upgrade));
         }
         let (mut head, body) = response.into_parts();
         headers::filter_response(&mut head.headers);
+        if guarded && is_encoded(&head.headers) {
+            let text = "an encoded answer from a host that gets a held credential".to_owned();
+            return Err(exchange.fail(EgressError::Protocol(text)));
+        }
         head.extensions.clear();
+        let scrubber = active.vault.scrubber();
+        scrubber.headers(&mut head.headers);
         let pace = Pace { idle: shorter(self.limits.idle_timeout, options.idle_timeout), deadline };
         let body = ResponseBody::new(body, exchange, self.limits.max_response_body, pace)?;
-        Ok(Response::from_parts(head, body.boxed_unsync()))
+        let body = match scrubber.is_idle() {
+            true => body.boxed_unsync(),
+            false => ScrubbedBody::new(body, Arc::clone(scrubber)).boxed_unsync(),
+        };
+        Ok(Response::from_parts(head, body))
     }
 
     /// Everything up to an open connection and a request fit to be written to it.
@@ -158,14 +219,16 @@ impl Client {
         &self,
         request: Request<Body>,
         options: &SendOptions,
+        active: &Active,
         attempt: &mut Attempt,
     ) -> Result<Prepared, Refusal> {
-        let (target, grant) = self.admit(&request, attempt)?;
-        let request = self.rewrite(request, &target, attempt)?;
+        let (target, grant) = self.admit(&request, active, attempt)?;
+        let request = self.rewrite(request, &target, active, attempt)?;
         let patience = shorter(self.limits.connect_timeout, options.connect_timeout);
         let permit = self.permit(patience).await?;
-        let io = timeout(patience, self.connect(&target, grant)).await.map_err(|_| EgressError::ConnectTimeout)??;
-        Ok(Prepared { request, io, permit })
+        let connect = self.connect(&target, grant, active, attempt);
+        let io = timeout(patience, connect).await.map_err(|_| EgressError::ConnectTimeout)??;
+        Ok(Prepared { request, io, permit, guarded: active.vault.concerns(&target.host) })
     }
 
     /// The request as it goes over the wire: origin form, our Host, no field that is not the app's to send.
@@ -173,9 +236,11 @@ impl Client {
         &self,
         request: Request<Body>,
         target: &Target,
-        attempt: &Attempt,
+        active: &Active,
+        attempt: &mut Attempt,
     ) -> Result<Request<RequestBody>, Refusal> {
         let (head, body) = request.into_parts();
+        headers::check_size(&head.uri, &head.headers, &self.limits)?;
         let declared = headers::declared_length(&head.headers)?;
         let limit = self.limits.max_request_body;
         let body = RequestBody::new(body, declared, limit, Arc::clone(attempt.upload()))?;
@@ -184,7 +249,8 @@ impl Client {
         *rewritten.uri_mut() = target.origin_form();
         *rewritten.version_mut() = Version::HTTP_11;
         let mut fields = head.headers;
-        headers::filter_request(&mut fields);
+        headers::filter_request(&mut fields, self.shared.forwarded);
+        attempt.note_credential(active.vault.fill(target, &head.uri, &mut fields));
         fields.insert(HOST, target.host_header()?);
         // One connection per request: no server needs to keep it open.
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -197,6 +263,8 @@ struct Prepared {
     request: Request<RequestBody>,
     io: Box<dyn Io>,
     permit: OwnedSemaphorePermit,
+    /// Whether the host may be sent a held credential.
+    guarded: bool,
 }
 
 #[async_trait]
@@ -205,8 +273,16 @@ impl Outbound for Client {
         let deadline = Instant::now() + self.limits.total_timeout;
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let attempt = Attempt::open(Arc::clone(&self.ledger), options.attribution.clone(), method, uri);
-        let exchange = self.exchange(request, &options, attempt, deadline);
-        timeout_at(deadline, exchange).await.unwrap_or(Err(EgressError::ReadTimeout))
+        let active = self.active.load_full();
+        let exchange = self.exchange(request, &options, attempt, &active, deadline);
+        match timeout_at(deadline, exchange).await {
+            Ok(Err(error)) => Err(cover(error, active.vault.scrubber())),
+            Ok(response) => response,
+            Err(_) => {
+                self.ledger.count_limit("egress.totalTimeout");
+                Err(EgressError::ReadTimeout)
+            }
+        }
     }
 }
 
@@ -232,10 +308,15 @@ fn shorter(bound: Duration, asked: Option<Duration>) -> Duration {
     asked.map_or(bound, |asked| asked.min(bound))
 }
 
-/// A host as an entry of `allowedHosts` spells it.
-fn bare(host: &Host) -> String {
-    match host {
-        Host::Name(name) => name.to_string(),
-        Host::Ip(ip) => ip.to_string(),
+/// An app learns what kind of failure it was; what a proxy said is for the operator alone.
+fn connect_error(error: io::Error) -> EgressError {
+    if error.get_ref().is_some() {
+        tracing::warn!(target: "gestalt::egress", %error, "connection not made");
     }
+    EgressError::Connect(error.kind().to_string())
+}
+
+/// Whether an answer's body is something else than what it says, so that nothing can be found in it.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

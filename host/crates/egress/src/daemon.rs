@@ -3,17 +3,24 @@
 use crate::BuildError;
 use crate::address::Guard;
 use crate::client::Client;
+use crate::journal::Journal;
 use crate::ledger::{Clock, Ledger};
 use crate::listeners::SelfListeners;
 use crate::resolve::{Lookup, Resolver};
+use crate::scrub::Scrubber;
 use crate::tls;
+use crate::vault::Mint;
 use gestalt_core::AppName;
 use gestalt_core::audit::Sink;
-use gestalt_core::egress::{Action, BlockedPorts, Outbound, Rules, Settings};
+use gestalt_core::egress::{
+    Action, AuditSettings, BlockedPorts, ForwardedHeaders, HeldCredential, Mode, Outbound, Proxy, Rules, Settings,
+};
 use gestalt_core::limits::EgressLimits;
 use gestalt_core::metrics::Meter;
 use rustls::ClientConfig;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// What egress uses of the rest of the daemon.
@@ -28,6 +35,8 @@ pub struct Parts {
     pub listeners: Arc<SelfListeners>,
     /// For what is counted per minute. Timeouts of connections follow the runtime's.
     pub clock: Clock,
+    /// Where the journal of reached hosts is kept, below `egress`: `server.artifactsDir`. `None` keeps none.
+    pub artifacts: Option<PathBuf>,
 }
 
 /// The daemon's part of egress: trusted roots, resolver, address guard. Makes one client per app.
@@ -35,7 +44,9 @@ pub struct Egress {
     shared: Arc<Shared>,
     sink: Arc<dyn Sink>,
     meter: Arc<dyn Meter>,
-    records_per_minute: u32,
+    audit: AuditSettings,
+    artifacts: Option<PathBuf>,
+    clients: Mutex<BTreeMap<AppName, Weak<Client>>>,
     /// Of the apps that still have a client, or records to write.
     ledgers: Mutex<Vec<Weak<Ledger>>>,
 }
@@ -44,6 +55,9 @@ pub struct Egress {
 pub(crate) struct Shared {
     pub(crate) default_action: Action,
     pub(crate) blocked_ports: BlockedPorts,
+    pub(crate) forwarded: ForwardedHeaders,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) mint: Mint,
     pub(crate) guard: Guard,
     pub(crate) lookup: Lookup,
     pub(crate) tls: ClientConfig,
@@ -56,29 +70,83 @@ impl Egress {
     /// # Errors
     /// When the CA file is unusable.
     pub fn build(settings: Settings, parts: Parts) -> Result<Self, BuildError> {
-        let Parts { resolver, sink, meter, listeners, clock } = parts;
+        let Parts { resolver, sink, meter, listeners, clock, artifacts } = parts;
         let tls = tls::build(settings.ca_file.as_deref())?;
         let lookup = Lookup::new(resolver, settings.dns);
         let guard = Guard::new(settings.private_networks, settings.allowed_networks, settings.nat64, listeners);
-        let (default_action, blocked_ports) = (settings.default_action, settings.blocked_ports);
+        let shared = Shared {
+            default_action: settings.default_action,
+            blocked_ports: settings.blocked_ports,
+            forwarded: settings.forwarded_headers,
+            proxy: settings.proxy,
+            mint: Mint::new().map_err(|error| BuildError::Random(error.to_string()))?,
+            guard,
+            lookup,
+            tls,
+            clock,
+        };
         Ok(Self {
-            shared: Arc::new(Shared { default_action, blocked_ports, guard, lookup, tls, clock }),
+            shared: Arc::new(shared),
             sink,
             meter,
-            records_per_minute: settings.audit.max_records_per_minute,
+            audit: settings.audit,
+            artifacts,
+            clients: Mutex::default(),
             ledgers: Mutex::new(Vec::new()),
         })
     }
 
-    /// One app's way out, with its own policy, permits, rates, TLS sessions and records. Made once per app: two clients
-    /// of one app would have its limits twice.
+    /// One app's way out, with its own policy, permits, rates, TLS sessions and records.
+    ///
+    /// An app that has one already gets the same one, with these rules and its former limits: two would have its limits
+    /// twice. Says so loudly when the rules are observed and not enforced.
     pub fn client(&self, app: AppName, rules: Rules, limits: EgressLimits) -> Arc<dyn Outbound> {
+        if rules.mode == Mode::Observe {
+            tracing::warn!(
+                target: "gestalt::egress",
+                %app,
+                config = &*rules.at,
+                "EGRESS IS NOT ENFORCED for this app (egress.mode: observe): it reaches any public or private host; \
+                 `gestaltd egress report` proposes the list it needs"
+            );
+        }
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&app).and_then(Weak::upgrade) {
+            client.replace(rules);
+            return client;
+        }
         let (sink, meter, clock) = (Arc::clone(&self.sink), Arc::clone(&self.meter), Arc::clone(&self.shared.clock));
-        let ledger = Arc::new(Ledger::new(app.clone(), sink, meter, clock, self.records_per_minute));
+        let journal = self.artifacts.as_ref().map(|artifacts| Journal::open(artifacts, &app));
+        let ledger = Arc::new(Ledger::new(app.clone(), sink, meter, clock, self.audit, journal));
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         ledgers.retain(|known| known.strong_count() > 0);
         ledgers.push(Arc::downgrade(&ledger));
-        Arc::new(Client::new(app, rules, limits, Arc::clone(&self.shared), ledger))
+        let client = Arc::new(Client::new(app.clone(), rules, limits, Arc::clone(&self.shared), ledger));
+        clients.insert(app, Arc::downgrade(&client));
+        client
+    }
+
+    /// Puts other rules in place of an app's, from its next request on. Returns whether the app has a way out at all.
+    pub fn replace_rules(&self, app: &AppName, rules: Rules) -> bool {
+        let client = self.client_of(app);
+        client.is_some_and(|client| {
+            client.replace(rules);
+            true
+        })
+    }
+
+    /// What an app is given in place of a credential that is kept from it. The same for as long as the daemon runs.
+    pub fn placeholder(&self, app: &AppName, held: &HeldCredential) -> String {
+        self.shared.mint.placeholder(app, held)
+    }
+
+    /// What covers up the credentials that are kept from an app; idle when there are none.
+    pub fn scrubber(&self, app: &AppName) -> Arc<Scrubber> {
+        self.client_of(app).map(|client| client.scrubber()).unwrap_or_default()
+    }
+
+    fn client_of(&self, app: &AppName) -> Option<Arc<Client>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).get(app).and_then(Weak::upgrade)
     }
 
     /// Writes every audit record that still waits to be shared. For shutdown, when no request is under way any more.

@@ -2,6 +2,7 @@
 
 use crate::attempt::Attempt;
 use crate::body::{RequestBody, Upload};
+use crate::refusal::Refusal;
 use gestalt_core::egress::EgressError;
 use gestalt_core::limits::EgressLimits;
 use http::{Request, Response};
@@ -72,7 +73,8 @@ impl Exchange {
         let error = match tokio::time::timeout(patience.first_byte, sender.send_request(request)).await {
             Ok(Ok(response)) => return Ok((response, exchange)),
             Ok(Err(error)) if Instant::now() < patience.deadline => head_error(&error, exchange.attempt.upload()),
-            Ok(Err(_)) | Err(_) => EgressError::ReadTimeout,
+            Ok(Err(_)) => return Err(exchange.late("egress.totalTimeout")),
+            Err(_) => return Err(exchange.late("egress.firstByteTimeout")),
         };
         Err(exchange.fail(error))
     }
@@ -80,6 +82,11 @@ impl Exchange {
     /// Ends the exchange with `error`, and hands it back.
     pub(crate) fn fail(self, error: EgressError) -> EgressError {
         self.attempt.fail(error.into())
+    }
+
+    /// Ends the exchange because this bound on time was reached.
+    pub(crate) fn late(self, limit: &'static str) -> EgressError {
+        self.attempt.fail(Refusal::from(EgressError::ReadTimeout).with_limit(limit))
     }
 
     /// Counts bytes of the answer's body.

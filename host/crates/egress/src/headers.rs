@@ -1,12 +1,16 @@
 //! Which header fields pass, in either direction.
 
-use gestalt_core::egress::EgressError;
+use gestalt_core::egress::{EgressError, ForwardedHeaders};
+use gestalt_core::limits::EgressLimits;
+use http::Uri;
 use http::header::{self, HeaderMap, HeaderName};
 
 /// Removes from a request what is the connection's business or could speak for the daemon: the app does neither.
-pub(crate) fn filter_request(headers: &mut HeaderMap) {
+pub(crate) fn filter_request(headers: &mut HeaderMap, forwarded: ForwardedHeaders) {
     remove_hop_by_hop(headers);
-    remove_matching(headers, speaks_for_proxy);
+    if forwarded == ForwardedHeaders::Strip {
+        remove_matching(headers, speaks_for_proxy);
+    }
     headers.remove(header::HOST);
 }
 
@@ -18,11 +22,25 @@ pub(crate) fn filter_response(headers: &mut HeaderMap) {
 /// Removes from a trailer section everything that would have been removed from the head, and what frames or routes a
 /// message, which is too late to say there (RFC 9110, 6.5.1).
 pub(crate) fn filter_trailers(trailers: &mut HeaderMap) {
-    filter_request(trailers);
+    filter_request(trailers, ForwardedHeaders::Strip);
     trailers.remove(header::CONTENT_LENGTH);
     trailers.remove(header::AUTHORIZATION);
     trailers.remove(header::CONTENT_ENCODING);
     trailers.remove(header::CONTENT_TYPE);
+}
+
+/// Holds a request's head to the bounds that an answer's has: a server may take much more, and believe it is served.
+///
+/// # Errors
+/// [`EgressError::RequestHeadTooLarge`].
+pub(crate) fn check_size(uri: &Uri, headers: &HeaderMap, limits: &EgressLimits) -> Result<(), EgressError> {
+    // `name: value\r\n`
+    let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    if headers.len() > limits.max_headers || fields + path > limits.max_header_bytes.as_usize() {
+        return Err(EgressError::RequestHeadTooLarge);
+    }
+    Ok(())
 }
 
 /// The length a request declares.
@@ -109,8 +127,13 @@ mod tests {
             ("authorization", "Bearer t"),
             ("x-forward", "kept"),
         ]);
-        filter_request(&mut headers);
+        let all = headers.clone();
+        filter_request(&mut headers, ForwardedHeaders::Strip);
         assert_eq!(headers, map(&[("content-length", "3"), ("authorization", "Bearer t"), ("x-forward", "kept")]));
+        headers = all;
+        filter_request(&mut headers, ForwardedHeaders::Pass);
+        assert!(headers.contains_key("forwarded") && headers.contains_key("x-forwarded-host"));
+        assert!(!headers.contains_key("host") && !headers.contains_key("proxy-authorization"));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The audit trail of one app's attempts: one record each, until there are too many; then one for many alike.
 
+use crate::journal::{DELAY, Journal};
 use gestalt_core::AppName;
-use gestalt_core::audit::{self, Record, Sink};
-use gestalt_core::egress::DenyReason;
+use gestalt_core::audit::{self, HeldUse, Record, Sink};
+use gestalt_core::egress::{AuditAllowed, AuditSettings, DenyReason};
 use gestalt_core::metrics::{Event, Meter};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,15 +27,28 @@ pub(crate) struct Ledger {
     meter: Arc<dyn Meter>,
     clock: Clock,
     per_minute: usize,
+    allowed: AuditAllowed,
+    journal: Option<Arc<Journal>>,
     state: Mutex<State>,
 }
 
 struct State {
     opened: Instant,
     written: usize,
-    shared: HashMap<(Option<DenyReason>, String), Entry>,
+    shared: HashMap<Kind, Entry>,
+    /// Hosts that have had their own record of a request that was allowed. As many as there are records, at most.
+    sampled: HashSet<String>,
     /// Whether a task will close the window.
     timer: bool,
+}
+
+/// What makes attempts alike.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Kind {
+    denied: Option<DenyReason>,
+    observed: bool,
+    credential: HeldUse,
+    host: String,
 }
 
 struct Entry {
@@ -43,9 +57,19 @@ struct Entry {
 }
 
 impl Ledger {
-    pub(crate) fn new(app: AppName, sink: Arc<dyn Sink>, meter: Arc<dyn Meter>, clock: Clock, per_minute: u32) -> Self {
-        let state = State { opened: clock(), written: 0, shared: HashMap::new(), timer: false };
-        Self { app, sink, meter, clock, per_minute: per_minute.max(1) as usize, state: Mutex::new(state) }
+    pub(crate) fn new(
+        app: AppName,
+        sink: Arc<dyn Sink>,
+        meter: Arc<dyn Meter>,
+        clock: Clock,
+        settings: AuditSettings,
+        journal: Option<Journal>,
+    ) -> Self {
+        let opened = clock();
+        let state = State { opened, written: 0, shared: HashMap::new(), sampled: HashSet::new(), timer: false };
+        let per_minute = settings.max_records_per_minute.max(1) as usize;
+        let (allowed, journal) = (settings.allowed, journal.map(Arc::new));
+        Self { app, sink, meter, clock, per_minute, allowed, journal, state: Mutex::new(state) }
     }
 
     pub(crate) fn app(&self) -> &AppName {
@@ -54,10 +78,21 @@ impl Ledger {
 
     /// Takes note of one attempt.
     pub(crate) fn note(self: &Arc<Self>, record: audit::Egress, remedy: Option<String>) {
-        self.meter.record(Event::Egress { app: self.app.clone(), denied: record.denied, observed: false });
+        let (denied, observed) = (record.denied, record.observed);
+        self.meter.record(Event::Egress { app: self.app.clone(), denied, observed });
+        self.journal(&record);
+        let allowed = denied.is_none() && record.credential != HeldUse::Withheld;
+        if allowed && self.allowed == AuditAllowed::None {
+            return;
+        }
         let mut state = self.lock();
         let mut due = state.close_if_over((self.clock)());
-        if state.written < self.per_minute {
+        let sampled = allowed && self.allowed == AuditAllowed::Sampled;
+        let mut has_place = state.written < self.per_minute;
+        if has_place && sampled {
+            has_place = state.sampled.insert(record.host.clone());
+        }
+        if has_place {
             state.written += 1;
             due.push(Entry { record, remedy });
         } else {
@@ -68,10 +103,32 @@ impl Ledger {
         self.write(due);
     }
 
-    /// Writes every shared record now.
+    /// Counts that the app reached one of its bounds.
+    pub(crate) fn count_limit(&self, limit: &'static str) {
+        self.meter.record(Event::Limit { app: self.app.clone(), limit });
+    }
+
+    /// Writes every shared record now, and the journal.
     pub(crate) fn flush(&self) {
         let due = self.lock().drain();
         self.write(due);
+        if let Some(journal) = &self.journal {
+            write(journal);
+        }
+    }
+
+    /// Takes note in the journal, which is written a little later, or with the last record.
+    fn journal(&self, record: &audit::Egress) {
+        let Some(journal) = &self.journal else { return };
+        if !journal.note(record) {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let journal = Arc::clone(journal);
+        runtime.spawn(async move {
+            tokio::time::sleep(DELAY).await;
+            let _ = tokio::task::spawn_blocking(move || write(&journal)).await;
+        });
     }
 
     /// Sees to it that shared records are written also if no further attempt comes. Without a runtime, the next attempt,
@@ -132,6 +189,7 @@ impl State {
         }
         let due = self.drain();
         self.opened = now;
+        self.sampled.clear();
         self.written = due.len();
         due
     }
@@ -141,9 +199,10 @@ impl State {
     }
 
     fn share(&mut self, mut record: audit::Egress, remedy: Option<String>, max: usize) {
-        let mut key = (record.denied, record.host.clone());
+        let (denied, observed, credential) = (record.denied, record.observed, record.credential);
+        let mut key = Kind { denied, observed, credential, host: record.host.clone() };
         if !self.shared.contains_key(&key) && self.shared.len() >= max {
-            key.1 = String::new();
+            key.host = String::new();
             record.host = String::new();
             record.raw_host = String::new();
         }
@@ -172,6 +231,12 @@ impl fmt::Debug for Ledger {
     }
 }
 
+fn write(journal: &Journal) {
+    if let Err(error) = journal.write() {
+        tracing::warn!(target: "gestalt::egress", %error, "the journal of reached hosts cannot be written");
+    }
+}
+
 /// Tells the operator which line of the config would have let it pass; the app is not told.
 fn log_denial(record: &audit::Egress, reason: DenyReason, remedy: Option<&str>) {
     tracing::warn!(
@@ -184,9 +249,11 @@ fn log_denial(record: &audit::Egress, reason: DenyReason, remedy: Option<&str>) 
         scheme = record.scheme,
         method = record.method,
         count = record.count,
+        observed = record.observed,
         invocation = &*record.invocation_id,
         config = remedy.unwrap_or_default(),
-        "outgoing request denied"
+        "{}",
+        if record.observed { "outgoing request sent that enforcing would deny" } else { "outgoing request denied" }
     );
 }
 

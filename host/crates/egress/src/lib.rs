@@ -6,18 +6,31 @@
 //! each refuses rather than guesses:
 //!
 //! 1. [`Target`]: method, scheme, authority and path are brought into one spelling.
-//! 2. [`Policy`]: the host is listed, or nothing is and the default is to allow; the port is not one of those where
-//!    HTTP is misread. The result is a [`Grant`]. Up to here nobody was asked anything.
-//! 3. Limits: requests per minute, length of the body, a connection's permit.
-//! 4. [`Resolver`]: one lookup; `localhost` and the operator's `dns.hosts` are answered here.
-//! 5. [`Guard`]: the whole answer is refused if one address of it is prohibited.
-//! 6. Connection: to the judged addresses only; TLS with the canonical name; HTTP/1.1, one request, no pool.
-//! 7. Bodies: counted, timed, never decoded. Redirects and errors of the server are the caller's.
+//! 2. [`Policy`]: the host is listed, or nothing is and the default is to allow; TLS where it is required; the port is
+//!    not one of those where HTTP is misread. The result is a [`Grant`]. Up to here nobody was asked anything.
+//! 3. Limits: requests per minute, length of head and body, a connection's permit.
+//! 4. Held credentials: a placeholder in its own header and toward its own hosts becomes the credential; anywhere else
+//!    it stays what it is.
+//! 5. [`Resolver`]: one lookup; `localhost` and the operator's `dns.hosts` are answered here.
+//! 6. [`Guard`]: the whole answer is refused if one address of it is prohibited.
+//! 7. Connection: to the judged addresses only, directly or through the operator's proxy, which is told an address and
+//!    never a name; TLS with the canonical name; HTTP/1.1, one request, no pool.
+//! 8. Bodies: counted, timed, never decoded; held credentials in answers are covered up. Redirects and errors of the
+//!    server are the caller's; [`follow`](gestalt_core::egress::follow) sends each hop through all of this.
 //!
-//! [`Egress`] is the daemon's part, built once; [`Egress::client`] makes an app's [`Outbound`](gestalt_core::egress::Outbound).
-//! What happened is told twice: to the app as an error without particulars, to the operator as one audit record per
-//! attempt (shared under flood) and, for a denial, a log line on target `gestalt::egress` with the line of the config
-//! that would have allowed it.
+//! [`Egress`] is the daemon's part, built once; [`Egress::client`] makes an app's [`Outbound`](gestalt_core::egress::Outbound),
+//! and [`Egress::replace_rules`] changes what it may do from its next request on. What happened is told four times: to the
+//! app as an error without particulars; to the operator as one audit record per attempt (shared under flood), for a denial
+//! as a log line on target `gestalt::egress` with the place in the config and the entry that would have allowed it, as
+//! metric events, and in the journal of reached hosts, from which [`Proposal`] makes the list an app needs.
+//! [`Question`] says which rule decides about a request that nobody sends.
+//!
+//! An app in [`Mode::Observe`](gestalt_core::egress::Mode) is judged like any other, and sent on all the same where an app
+//! with an empty list under `defaultAction: allow` would be: its own list, `requireTls` and `privateNetworks` are
+//! observed; spelling, ports, limits, link-local and metadata addresses and the daemon's own listeners are enforced.
+//!
+//! Names are resolved as absolute ones, without search domains. The system's resolver does not find names that stand in
+//! a hosts file in that form: such names belong in `server.egress.dns.hosts`.
 //!
 //! **Invariant:** this is the only crate that opens a socket or resolves a name for an app.
 //! **Invariant:** no name server is asked about a name before the policy has allowed it.
@@ -26,6 +39,7 @@
 //! the environment are not read.
 //! **Invariant:** dropping a send future or an answer's body closes its connection and writes its record.
 
+mod active;
 mod address;
 mod attempt;
 mod body;
@@ -33,22 +47,32 @@ mod client;
 mod connect;
 mod daemon;
 mod exchange;
+mod explain;
 mod headers;
+mod journal;
 mod ledger;
 mod listeners;
 mod policy;
+mod proposal;
+mod proxy;
 mod rate;
 mod refusal;
 mod resolve;
+mod scrub;
 mod tls;
 mod uri;
+mod vault;
 
 pub use address::{Classes, Guard};
 pub use daemon::{Egress, Parts};
+pub use explain::{Explanation, Question, Step, Verdict};
+pub use journal::{Reached, read_journal};
 pub use ledger::Clock;
 pub use listeners::SelfListeners;
 pub use policy::{Grant, Policy};
+pub use proposal::Proposal;
 pub use resolve::{Resolver, SystemResolver};
+pub use scrub::Scrubber;
 pub use uri::Target;
 
 use std::path::PathBuf;
@@ -64,6 +88,9 @@ pub enum BuildError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The system has no random numbers.
+    #[error("no random numbers: {0}")]
+    Random(String),
     /// The TLS provider lacks what is asked of it.
     #[error("TLS cannot be set up: {0}")]
     Tls(rustls::Error),

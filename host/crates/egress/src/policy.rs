@@ -1,8 +1,8 @@
 //! Which hosts an app may name, and which ports anybody may.
 
-use gestalt_core::egress::{Action, BlockedPorts, DenyReason};
+use gestalt_core::egress::{Action, BlockedPorts, DenyReason, Entry};
 use gestalt_core::host::{Host, HostPattern};
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 /// One app's `egress.allowedHosts` together with the server's default.
 ///
@@ -10,8 +10,10 @@ use std::collections::HashSet;
 /// work depends on the operator's list and not on how many labels an app puts into a name.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    exact: HashSet<Host>,
-    below: Vec<Box<str>>,
+    /// Each host, and which entry names it.
+    exact: HashMap<Host, usize>,
+    /// Each suffix, and which entry names it.
+    below: Vec<(Box<str>, usize)>,
     default: Action,
 }
 
@@ -28,12 +30,12 @@ pub enum Grant {
 
 impl Policy {
     /// A policy from an app's list and the server's default, which counts only if the list is empty.
-    pub fn new(allowed: impl IntoIterator<Item = HostPattern>, default: Action) -> Self {
-        let mut policy = Self { exact: HashSet::new(), below: Vec::new(), default };
-        for pattern in allowed {
-            match pattern {
-                HostPattern::Exact(host) => drop(policy.exact.insert(host)),
-                HostPattern::Below(suffix) => policy.below.push(suffix),
+    pub fn new(allowed: &[Entry], default: Action) -> Self {
+        let mut policy = Self { exact: HashMap::new(), below: Vec::new(), default };
+        for (i, entry) in allowed.iter().enumerate() {
+            match &entry.pattern {
+                HostPattern::Exact(host) => drop(policy.exact.insert(host.clone(), i)),
+                HostPattern::Below(suffix) => policy.below.push((suffix.clone(), i)),
             }
         }
         policy
@@ -44,18 +46,27 @@ impl Policy {
     /// # Errors
     /// [`DenyReason::HostNotAllowed`] when there is a list without it, [`DenyReason::DefaultDeny`] when there is none.
     pub fn check(&self, host: &Host) -> Result<Grant, DenyReason> {
+        self.decide(host).map(|(grant, _)| grant)
+    }
+
+    /// [`Policy::check`], and the entry that decided, by its place in the list; none decides an open one.
+    ///
+    /// # Errors
+    /// As [`Policy::check`].
+    pub fn decide(&self, host: &Host) -> Result<(Grant, Option<usize>), DenyReason> {
         if self.exact.is_empty() && self.below.is_empty() {
             return match self.default {
-                Action::Allow => Ok(Grant::Open),
+                Action::Allow => Ok((Grant::Open, None)),
                 Action::Deny => Err(DenyReason::DefaultDeny),
             };
         }
-        if self.exact.contains(host) {
-            return Ok(Grant::Exact);
+        if let Some(entry) = self.exact.get(host) {
+            return Ok((Grant::Exact, Some(*entry)));
         }
-        match host {
-            Host::Name(name) if self.below.iter().any(|suffix| is_below(name, suffix)) => Ok(Grant::Below),
-            _ => Err(DenyReason::HostNotAllowed),
+        let Host::Name(name) = host else { return Err(DenyReason::HostNotAllowed) };
+        match self.below.iter().find(|(suffix, _)| is_below(name, suffix)) {
+            Some((_, entry)) => Ok((Grant::Below, Some(*entry))),
+            None => Err(DenyReason::HostNotAllowed),
         }
     }
 }

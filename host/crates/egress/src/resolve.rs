@@ -113,12 +113,25 @@ impl Lookup {
         if !lane.queries.lock().unwrap_or_else(PoisonError::into_inner).admit(now) {
             let remedy =
                 format!("server.egress.dns.maxQueriesPerMinute: above {}", self.settings.max_queries_per_minute);
-            return Err(Refusal::from(EgressError::ConnectionLimit).with_remedy(remedy));
+            let refusal = Refusal::from(EgressError::ConnectionLimit).with_limit("egress.dns.maxQueriesPerMinute");
+            return Err(refusal.with_remedy(remedy));
         }
         let answer = tokio::time::timeout(self.settings.timeout, self.ask(name, lane)).await;
         match answer.map_err(|_| EgressError::DnsTimeout)? {
             Ok(addresses) if !addresses.is_empty() => Ok(addresses),
             _ => Err(EgressError::Dns.into()),
+        }
+    }
+
+    /// Addresses of a host that the operator named, not an app: the proxy.
+    pub(crate) async fn trusted(&self, host: &Host) -> io::Result<Vec<IpAddr>> {
+        match host {
+            Host::Ip(ip) => Ok(vec![*ip]),
+            Host::Name(_) if host.is_localhost() => Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
+            Host::Name(name) => match self.settings.hosts.get(host) {
+                Some(addresses) => Ok(addresses.clone()),
+                None => self.resolver.resolve(name).await,
+            },
         }
     }
 

@@ -172,7 +172,7 @@ fn exec_error(error: EgressError) -> ExecError {
         EgressError::Dns | EgressError::Connect(_) | EgressError::TlsCertificate(_) | EgressError::Tls(_) => {
             ExecError::UpstreamUnreachable(text)
         }
-        EgressError::RequestTooLarge(_) => ExecError::InvalidInput(text),
+        EgressError::RequestTooLarge(_) | EgressError::RequestHeadTooLarge => ExecError::InvalidInput(text),
         EgressError::ResponseTooLarge(_)
         | EgressError::ResponseHeadTooLarge
         | EgressError::Upgrade

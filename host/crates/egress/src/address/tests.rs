@@ -1,4 +1,5 @@
 use super::*;
+use gestalt_core::egress::Rules;
 use gestalt_core::host::HostPattern;
 
 fn ip(text: &str) -> IpAddr {
@@ -100,7 +101,7 @@ impl Case {
         let guard = Guard::new(self.private, networks, false, listeners);
         let host = Host::parse(self.host).unwrap();
         let list: Vec<_> = self.entry.iter().map(|text| HostPattern::parse(text).unwrap()).collect();
-        let grant = crate::Policy::new(list, Action::Allow).check(&host).unwrap();
+        let grant = crate::Policy::new(&Rules::allowing(list).allowed, Action::Allow).check(&host).unwrap();
         let verdict = guard.judge_all(&host, grant, &[ip(address)], port);
         assert_eq!(verdict.map_err(|refusal| refusal.reason.unwrap()), expect, "{} -> {address}:{port}", self.host);
     }

@@ -33,13 +33,16 @@ impl Desk {
         });
         let sink = Arc::new(Kept(Mutex::new(sender)));
         let app = AppName::parse("a").unwrap();
-        Self { ledger: Arc::new(Ledger::new(app, sink, Arc::new(Unmetered), clock, per_minute)), now, records }
+        let settings = AuditSettings { max_records_per_minute: per_minute, allowed: AuditAllowed::All };
+        Self { ledger: Arc::new(Ledger::new(app, sink, Arc::new(Unmetered), clock, settings, None)), now, records }
     }
 
     fn note(&self, host: &str, denied: Option<DenyReason>) {
         let record = audit::Egress {
             app: self.ledger.app().clone(),
             denied,
+            observed: false,
+            credential: HeldUse::None,
             invocation_id: "i".into(),
             subject: "s".into(),
             host: host.to_owned(),

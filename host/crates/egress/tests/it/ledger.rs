@@ -59,8 +59,12 @@ async fn a_denial_names_the_line_that_would_allow_it() {
     tracing_subscriber::fmt().with_ansi(false).with_writer(|| Log).init();
     let desk = Setup::new().name("c.wild.test", &[&["10.1.2.3"]]).name("six.wild.test", &[&["fd12::1"]]).build();
     for (host, uri, line) in [
-        ("unlisted.test", "https://unlisted.test/", r#"apps.probe.egress.allowedHosts: ["unlisted.test"]"#),
-        ("[fd12:5::1]", "http://[fd12:5::1]/", r#"apps.probe.egress.allowedHosts: ["fd12:5::1"]"#),
+        (
+            "unlisted.test",
+            "https://unlisted.test/",
+            r#"config.yaml:7:5: apps.probe.egress.allowedHosts: ["unlisted.test"]"#,
+        ),
+        ("[fd12:5::1]", "http://[fd12:5::1]/", r#"config.yaml:7:5: apps.probe.egress.allowedHosts: ["fd12:5::1"]"#),
         ("c.wild.test", "http://c.wild.test/", r#"server.egress.allowedNetworks: ["10.1.2.3/32:80"]"#),
         ("six.wild.test", "https://six.wild.test/", r#"server.egress.allowedNetworks: ["[fd12::1/128]:443"]"#),
         ("p.wild.test", "http://p.wild.test:25/", "server.egress.blockedPorts: none, or a list without 25"),

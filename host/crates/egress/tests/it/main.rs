@@ -5,8 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken fixture should end the test")]
 
 mod addresses;
+mod gaps;
 mod ledger;
 mod limits;
+mod proxy;
+mod rules;
 mod spelling;
 mod support;
 mod tls;

@@ -21,6 +21,8 @@ const URI: Expect = Refuse("UriInvalid", "uri_invalid");
 /// Sends `GET http://<host>:<port of a server>/` for each row.
 async fn check(setup: Setup, rows: &[(&str, &str, Expect)]) {
     let mut server = Server::answering("127.0.0.2", ok()).await;
+    // A record for each row, and one for what is sent after it.
+    let setup = setup.settings(|settings| settings.audit.max_records_per_minute = 1000);
     let desk = setup.reach(server.address()).build();
     for (row, host, expect) in rows {
         let before = server.accepted();

@@ -6,7 +6,7 @@ use gestalt_egress::{BuildError, Egress, Parts, SystemResolver};
 use http::HeaderValue;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::io::Write;
 use std::sync::Arc;
 use tempfile::NamedTempFile;
@@ -33,20 +33,15 @@ impl Authority {
     fn acceptor(&self, name: &str) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        TlsAcceptor::from(Arc::new(config))
+        acceptor(certificate.der().clone(), &key)
+    }
+
+    async fn serve(&self, name: &str) -> Server {
+        self.serve_with(self.acceptor(name)).await
     }
 
     /// Reports `SNI, ALPN` and the head; or that the handshake failed.
-    async fn serve(&self, name: &str) -> Server {
-        let acceptor = self.acceptor(name);
+    async fn serve_with(&self, acceptor: TlsAcceptor) -> Server {
         Server::start("127.0.0.2", move |stream, reports| {
             let acceptor = acceptor.clone();
             async move {
@@ -56,7 +51,9 @@ impl Authority {
                 };
                 let tls = stream.get_ref().1;
                 let alpn = String::from_utf8_lossy(tls.alpn_protocol().unwrap_or_default()).into_owned();
+                let resumed = tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
                 let told = format!("sni {} alpn {alpn}\n", tls.server_name().unwrap_or("-"));
+                let told = if resumed { format!("resumed {told}") } else { told };
                 let head = read_head(&mut stream).await;
                 let _ = reports.send(told + &head);
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
@@ -70,6 +67,18 @@ impl Authority {
         let file = self.file.path().to_owned();
         Setup::new().settings(|settings| settings.ca_file = Some(file)).reach(server.address()).build()
     }
+}
+
+fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor {
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    TlsAcceptor::from(Arc::new(config))
 }
 
 fn uri(server: &Server, host: &str) -> String {
@@ -114,6 +123,61 @@ async fn d15_a_certificate_nobody_here_trusts() {
 }
 
 #[tokio::test]
+async fn d14_certificates_out_of_their_time_or_of_nobody() {
+    let authority = Authority::new();
+    let date = rcgen::date_time_ymd;
+    for (what, not_before, not_after) in
+        [("expired", date(2000, 1, 1), date(2001, 1, 1)), ("not yet valid", date(4000, 1, 1), date(4001, 1, 1))]
+    {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["allowed.test".to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (not_before, not_after);
+        let certificate = params.signed_by(&key, &authority.issuer).unwrap();
+        let mut server = authority.serve_with(acceptor(certificate.der().clone(), &key)).await;
+        let desk = authority.desk(&server);
+        let error = desk.get(&uri(&server, "allowed.test")).await.unwrap_err();
+        assert!(matches!(error, gestalt_core::egress::EgressError::TlsCertificate(_)), "{what}: {error:?}");
+        desk.refusal_recorded("tls", what);
+        assert_eq!(server.report().await, "handshake failed");
+    }
+}
+
+/// An address proves itself by a certificate for the address; a name in it is no help, and no SNI is sent.
+#[tokio::test]
+async fn d13_an_address_needs_a_certificate_for_the_address() {
+    let authority = Authority::new();
+    for (name, accepted) in [("127.0.0.2", true), ("allowed.test", false)] {
+        let mut server = authority.serve(name).await;
+        let file = authority.file.path().to_owned();
+        let desk = Setup::new().hosts(&["127.0.0.2"]).settings(|settings| settings.ca_file = Some(file)).build();
+        let result = desk.get(&uri(&server, "127.0.0.2")).await;
+        assert_eq!(result.is_ok(), accepted, "{name}: {:?}", result.err());
+        let seen = server.report().await;
+        assert!(seen.starts_with(if accepted { "sni - alpn" } else { "handshake failed" }), "{seen}");
+    }
+}
+
+/// A session is resumed by the app that opened it and by no other.
+#[tokio::test]
+async fn e06_tls_sessions_belong_to_one_app() {
+    let authority = Authority::new();
+    let mut server = authority.serve("allowed.test").await;
+    let desk = authority.desk(&server);
+    let uri = uri(&server, "allowed.test");
+    let mut resumed = Vec::new();
+    for _ in 0..2 {
+        desk.fetch(&uri).await.unwrap();
+        resumed.push(server.report().await.starts_with("resumed"));
+    }
+    let rules = crate::support::allowing(&["allowed.test"]);
+    let app = gestalt_core::AppName::parse("other").unwrap();
+    let other = desk.egress.client(app, rules, gestalt_core::limits::EgressLimits::default());
+    other.send(get(&uri), gestalt_core::egress::SendOptions::default()).await.unwrap();
+    resumed.push(server.report().await.starts_with("resumed"));
+    assert_eq!(resumed, [false, true, false]);
+}
+
+#[tokio::test]
 async fn a_server_that_speaks_no_tls() {
     let server = Server::start("127.0.0.2", |mut stream, _| async move {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
@@ -142,6 +206,7 @@ fn an_unusable_ca_file_is_an_error_that_names_it() {
                 meter: Arc::new(Nowhere),
                 listeners: Arc::default(),
                 clock: Arc::new(std::time::Instant::now),
+                artifacts: None,
             },
         );
         let error = built.map(drop).unwrap_err();

@@ -8,8 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use gestalt_core::AppName;
 use gestalt_core::audit::{self, Record, Sink};
-use gestalt_core::egress::{AllowedNetwork, Attribution, Body, EgressError, Outbound, Rules, SendOptions, Settings};
-use gestalt_core::host::HostPattern;
+use gestalt_core::egress::{
+    AllowedNetwork, Attribution, AuditAllowed, AuditSettings, Body, EgressError, Outbound, Rules, SendOptions, Settings,
+};
+use gestalt_core::host::{Host, HostPattern};
 use gestalt_core::limits::EgressLimits;
 use gestalt_core::metrics::{Event, Meter};
 use gestalt_egress::{Clock, Egress, Parts, Resolver, SelfListeners};
@@ -18,12 +20,13 @@ use http_body_util::{BodyExt, Full};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// What a test sets up; the rest is defaulted.
 pub(crate) struct Setup {
     pub(crate) hosts: Vec<&'static str>,
+    pub(crate) rules: Rules,
     pub(crate) settings: Settings,
     pub(crate) limits: EgressLimits,
     /// Answers by name, one per query; the last one stays.
@@ -36,7 +39,12 @@ impl Setup {
     pub(crate) fn new() -> Self {
         Self {
             hosts: vec!["allowed.test", "*.wild.test"],
-            settings: Settings::default(),
+            rules: Rules { at: "config.yaml:7:5".into(), ..Rules::default() },
+            // Every attempt has its record, so that each test can look at its own.
+            settings: Settings {
+                audit: AuditSettings { allowed: AuditAllowed::All, ..AuditSettings::default() },
+                ..Settings::default()
+            },
             limits: EgressLimits {
                 connect_timeout: Duration::from_secs(5),
                 first_byte_timeout: Duration::from_secs(5),
@@ -57,6 +65,11 @@ impl Setup {
     pub(crate) fn name(mut self, name: &'static str, answers: &[&'static [&'static str]]) -> Self {
         self.names.retain(|(known, _)| *known != name);
         self.names.push((name, answers.to_vec()));
+        self
+    }
+
+    pub(crate) fn rules(mut self, change: impl FnOnce(&mut Rules)) -> Self {
+        change(&mut self.rules);
         self
     }
 
@@ -88,12 +101,44 @@ impl Setup {
         });
         let resolver: Arc<dyn Resolver> = names.clone();
         let meter = Arc::new(Events::default());
-        let parts = Parts { resolver, sink: records.clone(), meter: meter.clone(), listeners: self.listeners, clock };
-        let egress = Egress::build(self.settings, parts).unwrap();
-        let rules = Rules::allowing(self.hosts.iter().map(|host| HostPattern::parse(host).unwrap()));
+        let mut allowed = allowing(&self.hosts).allowed;
+        let sentinel = (!allowed.is_empty()).then(sentinel);
+        let mut settings = self.settings;
+        if let Some(sentinel) = sentinel {
+            allowed.extend(allowing(&["sentinel.test"]).allowed);
+            settings.dns.hosts.insert(Host::parse("sentinel.test").unwrap(), vec![sentinel.ip()]);
+            settings.allowed_networks.push(AllowedNetwork { net: sentinel.ip().into(), port: Some(sentinel.port()) });
+        }
+        let parts = Parts {
+            resolver,
+            sink: records.clone(),
+            meter: meter.clone(),
+            listeners: self.listeners,
+            clock,
+            artifacts: None,
+        };
+        let egress = Egress::build(settings, parts).unwrap();
+        let rules = Rules { allowed, ..self.rules };
         let client = egress.client(AppName::parse("probe").unwrap(), rules, self.limits);
-        Desk { egress, client, names, records, meter, now }
+        Desk { egress, client, names, records, meter, now, sentinel }
     }
+}
+
+/// A server for all tests that accepts connections and hangs up. Its clients are told so by a failed handshake, which
+/// is told apart from every refusal, and also where requests in the clear are refused.
+fn sentinel() -> SocketAddr {
+    static SENTINEL: OnceLock<SocketAddr> = OnceLock::new();
+    *SENTINEL.get_or_init(|| {
+        let listener = std::net::TcpListener::bind("127.0.0.99:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || listener.incoming().for_each(drop));
+        address
+    })
+}
+
+/// Rules that allow these hosts.
+pub(crate) fn allowing(hosts: &[&str]) -> Rules {
+    Rules::allowing(hosts.iter().map(|host| HostPattern::parse(host).unwrap()))
 }
 
 /// A resolver that knows some names and remembers all questions.
@@ -146,6 +191,8 @@ pub(crate) struct Desk {
     records: Arc<Records>,
     meter: Arc<Events>,
     now: Arc<Mutex<Instant>>,
+    /// A server that is always allowed, when there is a list.
+    pub(crate) sentinel: Option<SocketAddr>,
 }
 
 impl Desk {
@@ -190,6 +237,18 @@ impl Desk {
         assert_eq!(format!("{failed:?}"), error, "{what}");
         self.refusal_recorded(reason, &what);
         assert_eq!(self.asked(), asked, "{what}");
+        if reason != "limit" {
+            self.still_serves(&what).await;
+        }
+    }
+
+    /// What was refused has taken nothing from the app that it needs for what is allowed.
+    async fn still_serves(&self, what: &str) {
+        let Some(sentinel) = self.sentinel else { return };
+        let uri = format!("https://sentinel.test:{}/", sentinel.port());
+        let error = self.get(&uri).await.expect_err("the sentinel hangs up");
+        assert!(matches!(error, EgressError::Tls(_)), "{what}: {error:?}");
+        assert_eq!((self.records().len(), self.asked()), (1, Vec::new()), "{what}");
     }
 
     pub(crate) fn refusal_recorded(&self, reason: &str, what: &str) {

@@ -1,0 +1,286 @@
+//! What an app's own rules say beyond its list, and what happens when they change.
+
+use crate::support::{Canary, Server, Setup, allowing, get, ok};
+use gestalt_core::audit::HeldUse;
+use gestalt_core::egress::{
+    Action, AuditAllowed, DenyReason, EgressError, ForwardedHeaders, HeldCredential, Mode, Rules, SendOptions,
+};
+use gestalt_core::host::HostPattern;
+use gestalt_core::metrics::Event;
+use gestalt_core::{AppName, Secret};
+use http::{HeaderValue, Request};
+use std::net::IpAddr;
+use std::time::Duration;
+
+fn probe() -> AppName {
+    AppName::parse("probe").unwrap()
+}
+
+#[tokio::test]
+async fn b07_plaintext_where_tls_is_required() {
+    let server = Server::answering("127.0.0.2", ok()).await;
+    let desk = Setup::new().rules(|rules| rules.require_tls = true).reach(server.address()).build();
+    let uri = server.uri("allowed.test", "/");
+    desk.refused(get(&uri), "Denied(SchemeInvalid)", "scheme_invalid", &[]).await;
+    assert_eq!(server.accepted(), 0);
+    // The name decides first: nobody learns from the reason that an unlisted host would be fine with TLS.
+    desk.refused(get("http://evil.test/"), "Denied(HostNotAllowed)", "host_not_allowed", &[]).await;
+}
+
+#[tokio::test]
+async fn h16_a_policy_narrowed_at_reload_holds_for_the_next_request() {
+    let server = Server::answering("127.0.0.2", ok()).await;
+    let desk = Setup::new().reach(server.address()).build();
+    let uri = server.uri("allowed.test", "/");
+    let under_way = desk.get(&uri).await.unwrap();
+    assert!(desk.egress.replace_rules(&probe(), allowing(&["other.test", "sentinel.test"])));
+    let _ = desk.asked();
+    desk.refused(get(&uri), "Denied(HostNotAllowed)", "host_not_allowed", &[]).await;
+    let body = http_body_util::BodyExt::collect(under_way.into_body()).await.unwrap().to_bytes();
+    assert_eq!(body, "ok", "what was under way ends under the rules it began with");
+    // An empty list is not a leftover of the one before: the default decides.
+    assert!(desk.egress.replace_rules(&probe(), Rules::default()));
+    assert_eq!(desk.fetch(&uri).await.unwrap().0.status, 200);
+    assert!(!desk.egress.replace_rules(&AppName::parse("nobody").unwrap(), Rules::default()));
+}
+
+#[tokio::test]
+async fn a_second_client_of_an_app_is_the_first() {
+    let server = Server::answering("127.0.0.2", ok()).await;
+    let desk = Setup::new().limits(|limits| limits.requests_per_minute = 1).reach(server.address()).build();
+    let uri = server.uri("allowed.test", "/");
+    desk.fetch(&uri).await.unwrap();
+    let second =
+        desk.egress.client(probe(), allowing(&["allowed.test"]), gestalt_core::limits::EgressLimits::default());
+    let error = second.send(get(&uri), SendOptions::default()).await.unwrap_err();
+    assert!(matches!(error, EgressError::ConnectionLimit), "its rate is the app's: {error:?}");
+}
+
+#[tokio::test]
+async fn an_observed_app_reaches_what_it_would_not_and_is_recorded_with_the_reason() {
+    let server = Server::answering("127.0.0.2", ok()).await;
+    let desk = Setup::new()
+        .rules(|rules| (rules.mode, rules.require_tls) = (Mode::Observe, true))
+        .name("unlisted.test", &[&["127.0.0.2"]])
+        .name("a.wild.test", &[&["127.0.0.2"]])
+        .build();
+    for (host, reason) in [("unlisted.test", DenyReason::HostNotAllowed), ("a.wild.test", DenyReason::SchemeInvalid)] {
+        let (head, _) = desk.fetch(&server.uri(host, "/")).await.unwrap();
+        assert_eq!((head.status.as_u16(), desk.asked()), (200, vec![host.to_owned()]));
+        let records = desk.records();
+        assert_eq!((records.len(), records[0].denied, records[0].observed), (1, Some(reason), true), "{host}");
+        assert_eq!(records[0].bytes, 2);
+        let events = desk.events();
+        assert!(matches!(events[..], [Event::Egress { denied: Some(_), observed: true, .. }]), "{events:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_observed_app_with_a_listed_name_in_a_private_network() {
+    let server = Server::answering("127.0.0.2", ok()).await;
+    let desk = Setup::new().rules(|rules| rules.mode = Mode::Observe).build();
+    desk.fetch(&server.uri("allowed.test", "/")).await.unwrap();
+    let records = desk.records();
+    assert_eq!((records[0].denied, records[0].observed), (Some(DenyReason::AddressProhibited), true));
+}
+
+#[tokio::test]
+async fn observing_opens_neither_the_daemon_nor_metadata_nor_ports_nor_spellings() {
+    let canary = Canary::bind("127.0.0.1");
+    let setup = Setup::new()
+        .rules(|rules| rules.mode = Mode::Observe)
+        .name("meta.test", &[&["169.254.169.254"]])
+        .name("never.test", &[&["0.0.0.0"]])
+        .name("home.test", &[&["127.0.0.1"]]);
+    setup.listeners.add(canary.address());
+    let desk = setup.build();
+    let own = format!("http://home.test:{}/", canary.address().port());
+    for (uri, error, reason, asked) in [
+        (own.as_str(), "AddressProhibited", "self_listener", &["home.test"][..]),
+        ("http://meta.test/", "AddressProhibited", "address_prohibited", &["meta.test"]),
+        ("http://169.254.169.254/", "AddressProhibited", "address_prohibited", &[]),
+        ("http://[fd00:ec2::254]/", "AddressProhibited", "address_prohibited", &[]),
+        ("http://never.test/", "AddressProhibited", "address_prohibited", &["never.test"]),
+        ("http://unlisted.test:25/", "Denied(PortBlocked)", "port_blocked", &[]),
+        ("http://127.1/", "UriInvalid", "uri_invalid", &[]),
+    ] {
+        desk.refused(get(uri), error, reason, asked).await;
+    }
+    canary.assert_untouched();
+}
+
+#[tokio::test]
+async fn forwarded_fields_pass_where_the_operator_says_so() {
+    let mut server = Server::answering("127.0.0.2", ok()).await;
+    let pass = |forwarded| Setup::new().settings(move |settings| settings.forwarded_headers = forwarded);
+    for (forwarded, expect) in [(ForwardedHeaders::Pass, true), (ForwardedHeaders::Strip, false)] {
+        let desk = pass(forwarded).reach(server.address()).build();
+        let mut request = get(&server.uri("allowed.test", "/"));
+        request.headers_mut().insert("x-forwarded-for", HeaderValue::from_static("192.0.2.1"));
+        request.headers_mut().insert("proxy-authorization", HeaderValue::from_static("Basic x"));
+        desk.send(request).await.unwrap();
+        let seen = server.report().await;
+        assert_eq!(seen.contains("x-forwarded-for: 192.0.2.1"), expect, "{seen}");
+        assert!(!seen.contains("proxy-authorization"), "{seen}");
+    }
+}
+
+#[tokio::test]
+async fn records_of_allowed_requests_are_sampled_and_none_is_uncounted() {
+    let server = Server::answering("127.0.0.2", ok()).await;
+    for (allowed, at_once, in_all) in
+        [(AuditAllowed::All, 5, 5), (AuditAllowed::Sampled, 1, 5), (AuditAllowed::None, 0, 0)]
+    {
+        let desk = Setup::new().settings(|settings| settings.audit.allowed = allowed).reach(server.address()).build();
+        for _ in 0..5 {
+            desk.fetch(&server.uri("allowed.test", "/")).await.unwrap();
+        }
+        let mut records = desk.records();
+        assert_eq!(records.len(), at_once, "{allowed:?}");
+        desk.pass(Duration::from_secs(60));
+        desk.egress.flush();
+        records.extend(desk.records());
+        assert_eq!(records.iter().map(|record| record.count).sum::<u64>(), in_all, "{allowed:?}");
+        let _ = desk.asked();
+        // Denials are recorded whatever is said about what was allowed.
+        desk.refused(get("http://evil.test/"), "Denied(HostNotAllowed)", "host_not_allowed", &[]).await;
+    }
+}
+
+#[tokio::test]
+async fn nat64_is_judged_by_what_it_carries() {
+    let settings = |nat64: bool| {
+        Setup::new()
+            .settings(move |settings| settings.nat64 = nat64)
+            .name("inside.wild.test", &[&["64:ff9b::10.0.0.1"]])
+            .name("meta.wild.test", &[&["64:ff9b::169.254.169.254"]])
+            .build()
+    };
+    for desk in [settings(true), settings(false)] {
+        for name in ["inside.wild.test", "meta.wild.test"] {
+            let uri = format!("http://{name}/");
+            desk.refused(get(&uri), "AddressProhibited", "address_prohibited", &[name]).await;
+        }
+    }
+}
+
+const VALUE: &str = "hunter2-hunter2";
+
+fn held(header: &str, hosts: &[&str], env: &str) -> HeldCredential {
+    HeldCredential {
+        header: header.parse().unwrap(),
+        hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),
+        value: Secret::new(VALUE.to_owned()),
+        format: None,
+        env: Some(env.to_owned()),
+        token: false,
+    }
+}
+
+fn with_header(uri: &str, name: &'static str, value: &str) -> Request<gestalt_core::egress::Body> {
+    let mut request = get(uri);
+    request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
+    request
+}
+
+/// Loopback by address, so that a credential may be sent in the clear.
+fn local(server: &Server) -> Setup {
+    let port = server.address().port();
+    Setup::new()
+        .hosts(&["127.0.0.2", "127.0.0.3", "allowed.test"])
+        .reach((IpAddr::from([127, 0, 0, 3]), port).into())
+        .reach(server.address())
+        .rules(|rules| rules.credentials.push(held("authorization", &["127.0.0.2", "allowed.test"], "A")))
+}
+
+#[tokio::test]
+async fn e08_a_placeholder_is_replaced_in_its_header_toward_its_hosts_and_nowhere_else() {
+    let mut server = Server::answering("127.0.0.2", ok()).await;
+    let desk = local(&server).build();
+    let word = desk.egress.placeholder(&probe(), &held("authorization", &["127.0.0.2"], "A"));
+    assert!(word.starts_with("gst_held_") && !word.contains(VALUE));
+    assert_ne!(word, desk.egress.placeholder(&AppName::parse("other").unwrap(), &held("authorization", &[], "A")));
+
+    let uri = server.uri("127.0.0.2", "/");
+    desk.send(with_header(&uri, "authorization", &format!("Bearer {word}"))).await.unwrap();
+    let seen = server.report().await;
+    assert!(seen.contains(&format!("authorization: Bearer {VALUE}\r\n")), "{seen}");
+    assert_eq!(desk.records()[0].credential, HeldUse::Injected);
+
+    let elsewhere = server.uri("127.0.0.2", &format!("/?t={word}"));
+    for (request, what) in [
+        (with_header(&uri, "x-other", &word), "another header"),
+        (get(&elsewhere), "the path"),
+        // A name that is allowed to have it, in the clear over the network.
+        (with_header(&server.uri("allowed.test", "/"), "authorization", &word), "in the clear"),
+    ] {
+        desk.send(request).await.unwrap();
+        let seen = server.report().await;
+        assert!(seen.contains(&word) && !seen.contains(VALUE), "{what}: {seen}");
+        assert_eq!(desk.records()[0].credential, HeldUse::Withheld, "{what}");
+    }
+    desk.send(get(&uri)).await.unwrap();
+    assert!(!server.report().await.contains("authorization"), "nothing is added that was not asked for");
+    assert_eq!(desk.records()[0].credential, HeldUse::None);
+    // E08: the other host.
+    let error = desk.send(with_header(&server.uri("127.0.0.3", "/"), "authorization", &word)).await.unwrap_err();
+    assert!(matches!(error, EgressError::Connect(_)), "nobody listens there: {error:?}");
+    assert_eq!(desk.records()[0].credential, HeldUse::Withheld);
+}
+
+#[tokio::test]
+async fn echoes_are_covered_up_in_head_body_and_trailers_however_they_are_cut() {
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nx-echo: Bearer {VALUE}\r\ntransfer-encoding: chunked\r\n\r\n\
+         4\r\n<hun\r\n3\r\nter\r\n9\r\n2-hunter2\r\n1\r\n>\r\n5\r\nhunte\r\n0\r\nx-sum: {VALUE}\r\n\r\n"
+    );
+    let server = Server::answering("127.0.0.2", Box::leak(answer.into_boxed_str())).await;
+    let desk = local(&server).build();
+    let response = desk.get(&server.uri("127.0.0.2", "/")).await.unwrap();
+    let stars = "*".repeat(VALUE.len());
+    assert_eq!(response.headers()["x-echo"], format!("Bearer {stars}"));
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
+    assert_eq!(body.trailers().unwrap()["x-sum"], stars);
+    assert_eq!(body.to_bytes(), format!("<{stars}>hunte"));
+}
+
+#[tokio::test]
+async fn a_host_that_gets_a_credential_is_asked_for_plain_and_whole_answers() {
+    let encoded = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\nok";
+    let mut server = Server::answering("127.0.0.2", encoded).await;
+    let desk = local(&server).build();
+    let uri = server.uri("127.0.0.2", "/");
+    let mut request = with_header(&uri, "accept-encoding", "gzip");
+    for (name, value) in [("range", "bytes=0-6"), ("if-range", "\"x\"")] {
+        request.headers_mut().append(name, HeaderValue::from_static(value));
+    }
+    let error = desk.send(request).await.unwrap_err();
+    assert!(matches!(error, EgressError::Protocol(_)), "{error:?}");
+    let seen = server.report().await;
+    assert!(seen.contains("accept-encoding: identity\r\n"), "{seen}");
+    assert!(!seen.contains("range") && !seen.contains("gzip"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_format_says_what_the_whole_header_becomes() {
+    let mut server = Server::answering("127.0.0.2", ok()).await;
+    let desk = local(&server).rules(|rules| rules.credentials[0].format = Some("Token {}".to_owned())).build();
+    let word = desk.egress.placeholder(&probe(), &held("authorization", &[], "A"));
+    let request = with_header(&server.uri("127.0.0.2", "/"), "authorization", &format!("Bearer {word}"));
+    desk.send(request).await.unwrap();
+    let seen = server.report().await;
+    assert!(seen.contains(&format!("authorization: Token {VALUE}\r\n")), "{seen}");
+}
+
+#[tokio::test]
+async fn default_deny_is_observed_too() {
+    let server = Server::answering("127.0.0.2", ok()).await;
+    let desk = Setup::new()
+        .hosts(&[])
+        .settings(|settings| settings.default_action = Action::Deny)
+        .rules(|rules| rules.mode = Mode::Observe)
+        .build();
+    desk.fetch(&server.uri("allowed.test", "/")).await.unwrap();
+    let records = desk.records();
+    assert_eq!((records[0].denied, records[0].observed), (Some(DenyReason::DefaultDeny), true));
+}
