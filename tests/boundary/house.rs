@@ -28,15 +28,18 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Every attempt has its record, so that each row can look at its own.
     fn server(self) -> &'static str {
         match self {
-            Self::Strict => "defaultAction: deny",
-            Self::Open => "defaultAction: allow",
+            Self::Strict => "defaultAction: deny, audit: {allowed: all}",
+            Self::Open => "defaultAction: allow, audit: {allowed: all}",
             Self::Lifted => {
-                "defaultAction: deny, allowedNetworks: ['10.1.2.3/32:80', '[fd00:1::/64]:80'], dns: {hosts: {pinned.test: [93.184.216.77]}}"
+                "defaultAction: deny, audit: {allowed: all}, allowedNetworks: ['10.1.2.3/32:80', '[fd00:1::/64]:80'], dns: {hosts: {pinned.test: [93.184.216.77]}}"
             }
-            Self::Frugal => "defaultAction: deny, dns: {maxQueriesPerMinute: 3}, audit: {maxRecordsPerMinute: 4}",
-            Self::Wide => "defaultAction: deny, allowedNetworks: ['0.0.0.0/0']",
+            Self::Frugal => {
+                "defaultAction: deny, dns: {maxQueriesPerMinute: 3}, audit: {maxRecordsPerMinute: 4, allowed: all}"
+            }
+            Self::Wide => "defaultAction: deny, audit: {allowed: all}, allowedNetworks: ['0.0.0.0/0']",
         }
     }
 

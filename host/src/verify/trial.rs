@@ -11,7 +11,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use gestalt_config::{Deployment, Runtime};
 use gestalt_core::audit::{Egress, Record, Sink};
-use gestalt_core::egress::AllowedNetwork;
+use gestalt_core::egress::{AllowedNetwork, AuditAllowed, AuditSettings};
 use gestalt_core::limits::Limits;
 use gestalt_core::{Origin, Params, Principal};
 use gestalt_egress::Resolver;
@@ -137,7 +137,7 @@ fn deployment(subject: &Subject, scratch: &Path, open: SocketAddr) -> anyhow::Re
     egress.proxy = None;
     egress.dns.hosts.clear();
     egress.dns.max_queries_per_minute = u32::MAX;
-    egress.audit.max_records_per_minute = u32::MAX;
+    egress.audit = AuditSettings { max_records_per_minute: u32::MAX, allowed: AuditAllowed::All };
     ours.server.egress = egress;
     ours.server.default_runtime.clone_from(&subject.deployment.server.default_runtime);
     ours.runtimes.clone_from(&subject.deployment.runtimes);
