@@ -146,3 +146,19 @@ impl Lookup {
         query.await.map_err(io::Error::other)?
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More lookups than there are slots, of a name that the system refuses without asking anybody: all end, and every
+    /// slot comes back.
+    #[tokio::test]
+    async fn the_systems_resolver_ends_and_gives_its_slots_back() {
+        let resolver = SystemResolver::new();
+        let lookups = (0..SYSTEM_LOOKUPS * 2).map(|_| resolver.resolve("empty..label"));
+        let answers = futures::future::join_all(lookups).await;
+        assert!(answers.iter().all(Result::is_err));
+        assert_eq!(resolver.slots.available_permits(), SYSTEM_LOOKUPS);
+    }
+}

@@ -188,3 +188,20 @@ async fn private_networks_do_not_include_loopback() {
     desk.refused(get(&uri), PROHIBITED, "address_prohibited", &["allowed.test"]).await;
     canary.assert_untouched();
 }
+
+/// Lookups that nobody waits for any more still count against their app, until they end: an app cannot take every thread
+/// that resolves.
+#[tokio::test]
+async fn d19_lookups_that_are_never_answered_are_bounded() {
+    let desk = Setup::new()
+        .settings(|settings| settings.dns.timeout = Duration::from_millis(20))
+        .limits(|limits| limits.connections = 64)
+        .name("slow.wild.test", &[])
+        .build();
+    for _ in 0..20 {
+        let error = desk.get("http://slow.wild.test/").await.unwrap_err();
+        assert_eq!(format!("{error:?}"), "DnsTimeout");
+    }
+    assert_eq!(desk.asked().len(), 16);
+    assert_eq!(desk.records().len(), 20);
+}
