@@ -40,7 +40,7 @@ pub(crate) struct State {
     pub(crate) turn: u64,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    hooks: Hooks,
+    pub(crate) hooks: Hooks,
 }
 
 impl State {

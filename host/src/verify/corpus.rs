@@ -316,6 +316,11 @@ impl Rows<'_> {
             ("F01", "a TCP listener", json!({"act": "listen", "address": "127.0.0.1:0"})),
             ("F01", "a datagram", json!({"act": "udp", "address": closed})),
             ("F02", "a lookup", json!({"act": "lookup", "address": "c2VjcmV0.verify-egress.invalid:80"})),
+        ] {
+            let denied = Expect::Denied { error: "PermissionDenied", reason: "scheme_invalid" };
+            self.push(id, attack, attempt, denied);
+        }
+        for (id, attack, attempt) in [
             ("F03", "a file", json!({"act": "read", "path": "/etc/passwd"})),
             ("F03", "a directory", json!({"act": "list", "path": "/"})),
             ("F03", "a new file", json!({"act": "write", "path": "/tmp/verify-egress"})),

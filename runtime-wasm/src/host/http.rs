@@ -31,7 +31,8 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    fn attribution(&self) -> Attribution {
+    /// On whose behalf.
+    pub(crate) fn attribution(&self) -> Attribution {
         match &self.call {
             Some(call) => Attribution {
                 invocation_id: call.invocation_id.clone(),

@@ -5,6 +5,7 @@
 
 use crate::state::State;
 use crate::vet::{Kind, Name};
+use gestalt_core::egress::Sidestep;
 use std::sync::Arc;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceType, Val};
@@ -67,7 +68,10 @@ fn functions(
         linked.func_new_async(function, move |mut store, _, arguments, results| {
             let (name, answer) = (name.clone(), answer.clone());
             Box::new(async move {
-                tracing::debug!(app = %store.data().app.name, import = %name, "refused");
+                if let Some(sidestep) = sidestep(&name, arguments) {
+                    let hooks = &store.data().hooks;
+                    hooks.outbound.sidestepped(sidestep, hooks.attribution());
+                }
                 let (Some(answer), [result]) = (answer, results) else {
                     return Err(wasmtime::Error::msg(format!("{name} cannot be called")));
                 };
@@ -89,6 +93,22 @@ fn functions(
 fn deny(function: &str) -> Option<Val> {
     let makes_something = matches!(function, "create-tcp-socket" | "create-udp-socket" | "resolve-addresses");
     makes_something.then(|| error(Val::Enum("access-denied".into())))
+}
+
+/// What the operator is told that the guest tried.
+fn sidestep(name: &str, arguments: &[Val]) -> Option<Sidestep> {
+    match name.rsplit_once('#')?.1 {
+        "create-tcp-socket" => Some(Sidestep::Tcp),
+        "create-udp-socket" => Some(Sidestep::Udp),
+        "resolve-addresses" => {
+            let name = arguments.iter().find_map(|argument| match argument {
+                Val::String(name) => Some(name.clone()),
+                _ => None,
+            });
+            Some(Sidestep::Lookup(name.unwrap_or_default()))
+        }
+        _ => None,
+    }
 }
 
 /// Every function of our own package answers `result<_, rpc-error>`; for one that does not, this value does not fit

@@ -85,7 +85,7 @@ pub struct Egress {
     pub raw_host: String,
     /// Port asked for.
     pub port: u16,
-    /// `http` or `https`, or what the app wrote.
+    /// `http` or `https`, or what the app wrote; `tcp`, `udp` or `dns` for a socket or a lookup, which no app has.
     pub scheme: String,
     /// HTTP method.
     pub method: String,

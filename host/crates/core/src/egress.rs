@@ -39,6 +39,21 @@ pub trait Outbound: Send + Sync + 'static {
         request: http::Request<Body>,
         options: SendOptions,
     ) -> Result<http::Response<Body>, EgressError>;
+
+    /// Takes note of an attempt to get out by another way, which whoever calls this has refused. Without effect where no
+    /// records are kept.
+    fn sidestepped(&self, _sidestep: Sidestep, _attribution: Attribution) {}
+}
+
+/// A way out other than a request. None of them leads anywhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sidestep {
+    /// A TCP socket; for whom, is not known when it is asked for.
+    Tcp,
+    /// A UDP socket.
+    Udp,
+    /// A lookup of this name, as the app wrote it.
+    Lookup(String),
 }
 
 /// Per-request part of [`Outbound::send`].

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Longest piece of a host, scheme or method that an app wrote and a record repeats, in bytes.
-const RAW_HOST: usize = 256;
+pub(crate) const RAW_HOST: usize = 256;
 const RAW_WORD: usize = 32;
 
 /// An attempt under way. Writes its note when dropped, however it came to that.
@@ -122,7 +122,7 @@ impl Drop for Attempt {
 }
 
 /// Printable ASCII, at most `max` bytes: a record is read on terminals and by parsers.
-fn escape(text: &str, max: usize) -> String {
+pub(crate) fn escape(text: &str, max: usize) -> String {
     let mut escaped = String::new();
     for piece in text.chars().map(char::escape_default) {
         if escaped.len() + piece.len() > max {

@@ -14,12 +14,13 @@ use crate::rate::Rate;
 use crate::refusal::Refusal;
 use crate::resolve::Lane;
 use crate::scrub::Scrubber;
+use crate::sidestep;
 use crate::tls;
 use crate::uri::Target;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use gestalt_core::AppName;
-use gestalt_core::egress::{Body, DenyReason, EgressError, Outbound, Rules, SendOptions};
+use gestalt_core::egress::{Attribution, Body, DenyReason, EgressError, Outbound, Rules, SendOptions, Sidestep};
 use gestalt_core::limits::EgressLimits;
 use http::header::{CONNECTION, CONTENT_ENCODING, HOST, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
@@ -283,6 +284,10 @@ impl Outbound for Client {
                 Err(EgressError::ReadTimeout)
             }
         }
+    }
+
+    fn sidestepped(&self, sidestep: Sidestep, attribution: Attribution) {
+        self.ledger.note(sidestep::record(self.app.clone(), sidestep, attribution), None);
     }
 }
 

@@ -59,6 +59,7 @@ mod rate;
 mod refusal;
 mod resolve;
 mod scrub;
+mod sidestep;
 mod tls;
 mod uri;
 mod vault;
