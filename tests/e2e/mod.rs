@@ -1,9 +1,12 @@
-//! The daemon as its operator meets it: `serve` is the process, `failing` what goes wrong after the start, `command` the
-//! rest of the command line, `egress` what apps may reach and hold, `readme` what the newcomer's page shows.
+//! The daemon as its operator meets it: `serve` is the process, `failing` what goes wrong after the start, `secrets` what
+//! it is given at the start, `egress` what apps may reach and hold, `validate`, `verify` and `command` the rest of the
+//! command line, `readme` what the newcomer's page shows.
 
 mod command;
 mod egress;
 mod failing;
 mod readme;
+mod secrets;
 mod serve;
+mod validate;
 mod verify;

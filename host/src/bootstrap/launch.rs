@@ -22,6 +22,9 @@ pub(super) async fn app(stage: &Stage, apps: &Apps, app: &App) -> anyhow::Result
     let Some(file) = app.source.manifest().map(Path::to_owned) else {
         bail!("{}: a package that is to be fetched is not available yet", app.source.at);
     };
+    if !app.unenforced.is_empty() {
+        bail!("not started without what its entry asks for\n{}", app.unenforced);
+    }
     let manifest = tokio::task::spawn_blocking(move || Manifest::load(&file)).await?;
     let manifest = manifest.map_err(|problems| anyhow!("manifest refused\n{problems}"))?;
     for warning in manifest.warnings.iter() {

@@ -1,5 +1,6 @@
 //! From a checked configuration to a running daemon, one file per stage, in this order:
 //!
+//! 0. `secrets`: every secret the configuration refers to is had once, and the configuration checked again with them.
 //! 1. `listen`: the listeners are bound first, so that a port in use stops everything before anything was started,
 //!    and so that egress knows the addresses no app may reach.
 //! 2. `egress`: the daemon's part of the way out.
@@ -17,6 +18,7 @@ mod launch;
 mod listen;
 mod package;
 mod runtimes;
+mod secrets;
 
 pub(crate) use runtimes::this_binary;
 
@@ -69,12 +71,13 @@ impl Daemon {
     /// Starts everything `deployment` describes. Returns when the doors are open; apps may still be starting.
     ///
     /// # Errors
-    /// When a listener cannot be bound or the daemon's own parts cannot be built. A failing app is no error.
+    /// When a secret cannot be had, a listener cannot be bound or the daemon's own parts cannot be built. A failing app is
+    /// no error.
     pub async fn start(deployment: Deployment, options: Options) -> anyhow::Result<Self> {
         for warning in deployment.warnings.iter() {
             tracing::warn!("{warning}");
         }
-        let deployment = Arc::new(deployment);
+        let deployment = Arc::new(secrets::supply(deployment).await?);
         let listeners = listen::bind(&deployment.server).await?;
         let audit = options.audit.unwrap_or_else(|| Arc::new(LogAudit));
         let metrics = Arc::new(Metrics::build()?);

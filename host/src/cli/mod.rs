@@ -31,13 +31,12 @@ struct Arguments {
 enum Command {
     /// Run the daemon until SIGINT or SIGTERM.
     Serve(Sources),
-    /// Load the configuration and every manifest it names, report all problems, and start nothing.
+    /// Load the configuration and every manifest it names, and report all problems. Starts nothing, unless told to.
     Validate {
         #[command(flatten)]
         sources: Sources,
-        /// Print problems as a JSON array.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        options: ValidateOptions,
     },
     /// What there is to know about the file formats.
     Config {
@@ -60,6 +59,20 @@ enum Command {
         /// What it may take.
         job: String,
     },
+}
+
+/// What `validate` does besides.
+#[derive(Debug, Clone, clap::Args)]
+struct ValidateOptions {
+    /// Print problems as a JSON array.
+    #[arg(long, conflicts_with = "print")]
+    json: bool,
+    /// Print what the configuration comes to: merged, with defaults, secrets masked, and where each value comes from.
+    #[arg(long)]
+    print: bool,
+    /// Start everything as `serve` does, wait until it is settled, and stop it again.
+    #[arg(long)]
+    runtime: bool,
 }
 
 /// Where the configuration comes from.
@@ -106,11 +119,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Serve(sources)) => serve::run(&sources),
         Some(Command::Config { command }) => config::run(&command),
         Some(Command::Provider(provider)) => return provider::run(provider),
-        Some(Command::Validate { sources, json }) => return validate::run(&sources, json),
         Some(Command::Egress { command }) => match egress::run(&command) {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Some(Command::Validate { sources, options }) => return validate::run(&sources, &options),
         None => serve::run(&arguments.sources),
     };
     match result {

@@ -62,7 +62,12 @@ pub(crate) fn anchor(root: &mut Node, dir: &Path) {
                 paths.push(path.clone());
             }
         }
-        Tree::Map(_) => paths.push(path.key("path")),
+        Tree::Map(_) => {
+            let text = node.get("path").and_then(Node::text).unwrap_or_default();
+            if matches!(kind_of_source(text.trim()), Text::Manifest | Text::Release) {
+                paths.push(path.key("path"));
+            }
+        }
         _ => {}
     });
     for path in paths {

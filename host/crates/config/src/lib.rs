@@ -9,7 +9,10 @@
 //! * What is wrong comes back as [`Problems`]: all of it in one run, each with file, line, column and key, printed like a
 //!   compiler's. What is right comes back as plain structs with every default filled in and every value parsed.
 //! * [`schema`] tells editors what may be written, from the types that are read; `schema/*.json` holds what it says.
-//! * A key that belongs to a format but has nothing behind it yet is refused as such (`vocabulary`), never ignored.
+//! * A key that belongs to a format but has nothing behind it yet is read, checked and said (`unavailable`, `vocabulary`),
+//!   never ignored; where it is a restriction, what it restricts is not started.
+//! * Secrets are referred to, not held: [`Deployment::secret_refs`] says what is needed, [`Deployment::with_secrets`] takes
+//!   it. [`Deployment::read_packages`] checks what deployment and packages must agree on.
 //! * A new key goes into `raw` (what may be written), into a checked type, and into `check` (what it means).
 //!
 //! **Invariant:** nothing live comes out of here: no socket, no process, no task; files are read and closed.
@@ -21,10 +24,12 @@ mod catalog;
 mod check;
 mod config_schema;
 pub mod deployment;
+mod effective;
 mod env;
 mod files;
 mod load;
 pub mod manifest;
+mod packages;
 mod path;
 mod problem;
 mod raw;
@@ -45,5 +50,6 @@ pub use env::{Env, Mode, ProcessEnv};
 pub use files::choose_files;
 pub use load::load;
 pub use manifest::{Kind, Manifest, Spec};
+pub use packages::{Findings, Package};
 pub use problem::{Location, Problem, Problems};
 pub use secrets::{SecretRef, SecretUse};

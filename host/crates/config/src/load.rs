@@ -23,7 +23,7 @@ const API_VERSION: &str = "gestaltd.config/v6";
 
 /// Where secrets stand in a config: nothing under these is ever shown. The configuration of a runtime is not among
 /// them, since most of them are bounds; that of a package is hidden when it turns out to be one.
-const SECRETS: [&str; 19] = [
+const SECRETS: [&str; 21] = [
     "apps.*.config",
     "apps.*.connections.*.auth",
     "apps.*.egress.credentials.*.value",
@@ -39,8 +39,10 @@ const SECRETS: [&str; 19] = [
     "providers.*.*.env",
     "providers.*.*.runtime.imagePullAuth",
     "providers.*.*.source.auth",
+    "providers.agent.*.connections.*.auth",
     "providers.agent.*.harnesses.*.env",
     "runtime.providers.*.env",
+    "runtime.providers.*.source.auth",
     "server.egress.proxyUrl",
     "server.encryptionKey",
 ];
@@ -206,13 +208,18 @@ impl Assembly<'_> {
             return Err(self.sources.report(self.findings));
         };
         let mut report = Report::new(&root, &self.sources);
-        let checked = check::config::deployment(&mut report, raw, typed, self.mode, self.home);
+        let mut checked = check::config::deployment(&mut report, raw, typed, self.mode, self.home);
         let pending = secrets::pending(&mut report, &root);
-        unavailable::warn(&mut report, &root);
+        let unenforced = unavailable::warn(&mut report, &root);
         let (found, warnings) = (report.findings, report.warnings);
         self.findings.extend(found);
         if !self.findings.is_empty() {
             return Err(self.sources.report(self.findings));
+        }
+        for (name, finding) in unenforced {
+            if let Some(app) = checked.apps.get_mut(name.as_str()) {
+                app.unenforced.extend(self.sources.report(vec![finding]));
+            }
         }
         self.warnings.extend(warnings);
         let warnings = self.sources.report(self.warnings);

@@ -7,7 +7,7 @@ use crate::path::{KeyPath, Step};
 use crate::problem::{Location, Problems};
 use crate::shape::{did_you_mean, nearest};
 use crate::source::{Finding, Show, Span};
-use crate::tree::{Node, Tree};
+use crate::tree::{Entry, Map, Node, Tree};
 use gestalt_core::Secret;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -40,12 +40,13 @@ pub(crate) struct Pending {
 }
 
 /// Recognises `secret: {…}` wherever a map has that one key and its value is a map. What is in it is judged by
-/// [`settle`], since a later file may change part of it.
+/// [`settle`], since a later file may change part of it. The `secret: {env}` of a webhook's security scheme is none.
 pub(crate) fn fold(node: &mut Node) {
     match &mut node.tree {
         Tree::Map(map) => {
-            let is_map = |entry: &crate::tree::Entry| entry.node.map().is_some();
-            if map.len() == 1 && map.get("secret").is_some_and(is_map) {
+            let of_a_scheme = |inner: &Map| inner.keys().any(|key| matches!(key.as_str(), "env" | "secret"));
+            let is_reference = |entry: &Entry| entry.node.map().is_some_and(|inner| !of_a_scheme(inner));
+            if map.len() == 1 && map.get("secret").is_some_and(is_reference) {
                 if let Some((_, entry)) = map.shift_remove_entry("secret") {
                     node.tree = Tree::Reference(Box::new(entry.node));
                 }
@@ -221,8 +222,11 @@ impl Deployment {
         let mut whole = self.origin.tree.clone();
         supply(&mut whole, secrets);
         let mut supplied = assemble(whole, self.origin.sources.clone(), self.mode, &self.home)?;
-        // What is kept for telling places need not hold the secrets.
+        // What is kept for telling places need not hold the secrets; and what was set since the load stays.
         supplied.origin = Arc::clone(&self.origin);
+        supplied.server.artifacts_dir = self.server.artifacts_dir;
+        supplied.server.public = self.server.public;
+        supplied.server.management = self.server.management;
         Ok(supplied)
     }
 }

@@ -154,7 +154,11 @@ fn report(node: &mut Node, base: &KeyPath, shape: &Shape, error: &ValidationErro
             let options: Vec<_> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             let given = error.instance().as_str().unwrap_or_default();
             let hint = nearest(given, options.iter().copied()).map(did_you_mean);
-            fault(node, base, &path, format!("must be one of {}", list(&options, "or")), hint, around);
+            let message = match options.as_slice() {
+                [only] => format!("must be `{only}`"),
+                _ => format!("must be one of {}", list(&options, "or")),
+            };
+            fault(node, base, &path, message, hint, around);
         }
         _ => fault(node, base, &path, format!("does not fit: {}", error.masked()), None, around),
     }

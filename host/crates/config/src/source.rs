@@ -38,7 +38,7 @@ struct Source {
 pub(crate) struct Sources(Vec<Source>);
 
 /// What is wrong, before it is laid out for reading.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Finding {
     pub(crate) span: Span,
     pub(crate) path: KeyPath,

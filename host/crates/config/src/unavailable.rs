@@ -3,12 +3,13 @@
 
 use crate::check::Report;
 use crate::check::source::{Text, kind_of_source};
+use crate::path::Step;
 use crate::source::{Finding, Show};
 use crate::tree::{Node, Patterns};
 use std::sync::LazyLock;
 
 /// Paths, and what is missing without the feature where that is not plain from the key itself.
-const KEYS: [(&str, &str); 51] = [
+const KEYS: [(&str, &str); 52] = [
     ("authorization.policies.*", ""),
     ("authorization.models.*", ""),
     ("authorization.relationships", ""),
@@ -31,20 +32,21 @@ const KEYS: [(&str, &str); 51] = [
     ("runtime.providers.*.source", ""),
     ("providers.agent.*", ""),
     ("providers.audit.*", "audit records go where log lines go"),
-    ("providers.authentication.*", "nobody has to log in"),
+    ("providers.authentication.*", "nobody has to log in, whoever reaches the daemon may call its apps"),
     ("providers.authorization.*", ""),
     ("providers.cache.*", ""),
     ("providers.externalCredentials.*", ""),
     ("providers.indexeddb.*", ""),
     ("providers.s3.*", ""),
+    ("providers.secrets.*.source", "no secret can be had from it"),
     ("providers.telemetry.*", "log lines go to standard error"),
     ("providers.ui.*", ""),
     ("providers.workflow.*", ""),
     ("workflows.schedules.*", "it never runs"),
     ("workflows.eventTriggers.*", "it never runs"),
-    ("apps.*.allowedOperations", "every operation of the app is offered"),
-    ("apps.*.auth", "callers of the app do not have to log in"),
-    ("apps.*.authorizationPolicy", "whoever can reach the daemon may call the app"),
+    ("apps.*.allowedOperations", UNENFORCED),
+    ("apps.*.auth", UNENFORCED),
+    ("apps.*.authorizationPolicy", UNENFORCED),
     ("apps.*.cache", ""),
     ("apps.*.connections", ""),
     ("apps.*.dev", ""),
@@ -62,14 +64,22 @@ const KEYS: [(&str, &str); 51] = [
     ("apps.*.source", ""),
 ];
 
+/// A restriction: running without it would let in whom it keeps out.
+const UNENFORCED: &str = "the app is not started without it";
+
 static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| Patterns::new(KEYS.iter().map(|(pattern, _)| *pattern)));
 
-/// Says of every configured key with nothing behind it that it is so.
-pub(crate) fn warn(report: &mut Report<'_>, root: &Node) {
-    let warnings = &mut report.warnings;
+/// Says of every configured key with nothing behind it that it is so. Returns those that restrict an app, with its name.
+pub(crate) fn warn(report: &mut Report<'_>, root: &Node) -> Vec<(String, Finding)> {
+    let (warnings, mut unenforced) = (&mut report.warnings, Vec::new());
     PATTERNS.visit(root, &mut |pattern, path, key, node| {
         let (pattern, missing) = KEYS[pattern];
-        if node.is_empty() || (pattern == "apps.*.source" && is_local(node)) {
+        let there = match pattern {
+            "apps.*.source" => is_local(node),
+            "providers.secrets.*.source" => matches!(node.text().map(str::trim), Some("env" | "file")),
+            _ => false,
+        };
+        if there || node.is_empty() {
             return;
         }
         let message = match pattern {
@@ -77,8 +87,15 @@ pub(crate) fn warn(report: &mut Report<'_>, root: &Node) {
             _ => "is part of config v6, but not available yet",
         };
         let message = if missing.is_empty() { message.to_owned() } else { format!("{message}: {missing}") };
-        warnings.push(Finding { span: key, path: path.clone(), message, hint: None, show: Show::Line });
+        let finding = Finding { span: key, path: path.clone(), message, hint: None, show: Show::Line };
+        if let [_, Step::Key(app), ..] = path.0.as_slice()
+            && missing == UNENFORCED
+        {
+            unenforced.push((app.clone(), finding.clone()));
+        }
+        warnings.push(finding);
     });
+    unenforced
 }
 
 /// Whether a source is a manifest on this machine.

@@ -221,6 +221,11 @@ fn resolve(text: &str) -> Tree {
     }
 }
 
+/// Whether a plain scalar of that spelling is text.
+pub(crate) fn is_text(text: &str) -> bool {
+    matches!(resolve(text), Tree::Text(_)) && !text.is_empty()
+}
+
 fn number(text: &str) -> Option<Number> {
     if let Some(hex) = text.strip_prefix("0x") {
         return unsigned(hex, 16).map(Number::from);

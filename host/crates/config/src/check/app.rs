@@ -8,6 +8,7 @@ use super::{Report, app_egress, http, source, ui};
 use crate::deployment::{AllowedOperation, App, AppUi, Config, Invokes, RouteAuth, SurfaceUrls};
 use crate::env::Mode;
 use crate::path::KeyPath;
+use crate::problem::Problems;
 use crate::raw::app::{RawAllowedOperation, RawApp, RawAppUi, RawInvokes, RawRouteAuth, RawSurfaces};
 use gestalt_core::egress::Settings;
 use gestalt_core::{AppName, Secret};
@@ -67,6 +68,7 @@ pub(crate) fn app(
         cache: sockets(report, &at.key("cache"), raw.cache, &known.cache),
         s3: sockets(report, &at.key("s3"), raw.s3, &known.s3),
         invokes: invokes(report, &at.key("invokes"), raw.invokes.unwrap_or_default(), known),
+        unenforced: Problems::default(),
         name: name?,
         source: source?,
     })
@@ -194,9 +196,16 @@ fn invoke(report: &mut Report<'_>, at: &KeyPath, raw: RawInvokes, known: &Known)
     let operation = trimmed(raw.operation);
     match (&operation, raw.surface) {
         (Some(_), None) | (None, Some(_)) => {}
-        (Some(_), Some(_)) => report.problem(at, "has both `operation` and `surface`; write one of them"),
-        (None, None) if report.is_troubled(at) => {}
-        (None, None) => report.problem(at, "needs `operation`, or `surface: graphql`"),
+        (Some(_), Some(_)) => {
+            report.problem(at, "has both `operation` and `surface`; write one of them");
+            return None;
+        }
+        (None, None) => {
+            if !report.is_troubled(at) {
+                report.problem(at, "needs `operation`, or `surface: graphql`");
+            }
+            return None;
+        }
     }
     if raw.run_as.is_some() && operation.is_none() {
         report.problem(&at.key("runAs"), "needs an `operation`: it is for one operation only");

@@ -77,12 +77,12 @@ fn resource_type(report: &mut Report<'_>, at: &KeyPath, raw: RawResourceType, me
         report.name(&at, &name);
         let Some(raw) = report.entry(&at, raw, "an action needs `relations`") else { continue };
         let at = at.key("relations");
-        let relations = report.distinct(&at, raw.relations);
-        for (i, relation) in relations.iter().enumerate().filter(|(_, r)| !merged.relations.contains_key(*r)) {
+        let relations = report.numbered(&at, raw.relations);
+        for (i, relation) in relations.iter().filter(|(_, r)| !merged.relations.contains_key(r)) {
             let hint = nearest(relation, merged.relations.keys().map(String::as_str)).map(did_you_mean);
-            report.hinted(&at.index(i), "is no relation of this resource type", hint);
+            report.hinted(&at.index(*i), "is no relation of this resource type", hint);
         }
-        merged.actions.entry(name).or_default().extend(relations);
+        merged.actions.entry(name).or_default().extend(relations.into_iter().map(|(_, relation)| relation));
     }
     merged.allow_additional_relationships |=
         raw.dynamic.and_then(|dynamic| dynamic.allow_additional_relationships).unwrap_or(false);

@@ -9,6 +9,7 @@ use crate::raw::http::{
     RawAck, RawHttpBinding, RawHttpScheme, RawKeyLocation, RawRequestBody, RawSchemeKind, RawSchemeSecret,
     RawSecurityScheme,
 };
+use gestalt_core::Secret;
 use std::collections::BTreeMap;
 
 pub(crate) fn schemes(
@@ -47,6 +48,10 @@ fn scheme(report: &mut Report<'_>, at: &KeyPath, raw: RawSecurityScheme) -> Secu
 }
 
 fn secret(report: &mut Report<'_>, at: &KeyPath, raw: RawSchemeSecret) -> Option<SchemeSecret> {
+    let raw = match raw {
+        RawSchemeSecret::Value(value) => return Some(SchemeSecret::Value(Secret::new(value))),
+        RawSchemeSecret::Form(form) => form,
+    };
     match (trimmed(raw.env), trimmed(raw.secret)) {
         (Some(name), None) => Some(SchemeSecret::Env(name)),
         (None, Some(name)) => Some(SchemeSecret::Named(name)),

@@ -114,13 +114,18 @@ impl Report<'_> {
 
     /// Texts that are not blank, each only once.
     pub(crate) fn distinct(&mut self, path: &KeyPath, texts: Option<Vec<String>>) -> Vec<String> {
-        let mut all = Vec::new();
+        self.numbered(path, texts).into_iter().map(|(_, text)| text).collect()
+    }
+
+    /// [`Report::distinct`], each with its place in the list.
+    pub(crate) fn numbered(&mut self, path: &KeyPath, texts: Option<Vec<String>>) -> Vec<(usize, String)> {
+        let mut all: Vec<(usize, String)> = Vec::new();
         for (i, text) in texts.into_iter().flatten().enumerate() {
             let at = path.index(i);
             match trimmed(Some(text)) {
                 None => self.problem(&at, "must not be blank"),
-                Some(text) if all.contains(&text) => self.problem(&at, "is listed twice"),
-                Some(text) => all.push(text),
+                Some(text) if all.iter().any(|(_, other)| *other == text) => self.problem(&at, "is listed twice"),
+                Some(text) => all.push((i, text)),
             }
         }
         all

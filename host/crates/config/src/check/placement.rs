@@ -158,17 +158,17 @@ fn workspace(report: &mut Report<'_>, at: &KeyPath, raw: RawWorkspace) -> Worksp
     const PREPARE: Duration = Duration::from_secs(600);
     let prepare_timeout = report.duration(&at.key("prepareTimeout"), raw.prepare_timeout.as_deref(), PREPARE);
     let at = at.dotted("git.allowedRepositories");
-    let allowed_repositories = report.distinct(&at, raw.git.unwrap_or_default().allowed_repositories);
-    for (i, text) in allowed_repositories.iter().enumerate() {
+    let repositories = report.numbered(&at, raw.git.unwrap_or_default().allowed_repositories);
+    for (i, text) in &repositories {
         let part = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
         let path = text.strip_suffix("/*").unwrap_or(text);
         let (host, rest) = path.split_once('/').unwrap_or((path, ""));
         if !host.contains('.') || !part(host) || !rest.split('/').all(part) || path.ends_with(".git") {
             let hint = "write `github.com/owner/name` or `github.com/owner/*`".to_owned();
-            report.hinted(&at.index(i), "is no repository without scheme and `.git`", Some(hint));
+            report.hinted(&at.index(*i), "is no repository without scheme and `.git`", Some(hint));
         }
     }
-    Workspace { prepare_timeout, allowed_repositories }
+    Workspace { prepare_timeout, allowed_repositories: repositories.into_iter().map(|(_, text)| text).collect() }
 }
 
 /// The database of the entry called `name`. Only apps may leave the provider out.

@@ -114,7 +114,8 @@ fn kind<R: Marked, T>(
     }
     let only = || (names.keys.len() == 1).then(|| names.keys.first().cloned()).flatten();
     let selected = named.or(default).or_else(only);
-    if selected.is_none() && names.keys.len() > 1 && by_server {
+    // References to secrets name their provider, so none of several needs to be the one.
+    if selected.is_none() && names.keys.len() > 1 && by_server && kind != "secrets" {
         let hint = format!("name one in `server.providers.{kind}`, or mark one `default: true`");
         report.hinted(&top, "has several entries, and none of them is selected", Some(hint));
     }

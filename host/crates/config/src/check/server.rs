@@ -127,7 +127,8 @@ fn admin(report: &mut Report<'_>, at: &KeyPath, raw: RawAdmin, known: &Known) ->
 fn admin_across_listeners(report: &mut Report<'_>, at: &KeyPath, public: Option<&str>, operator: Option<&str>) {
     const WHY: &str = "is required when `server.admin.authorizationPolicy` protects a management listener";
     for (key, url) in [("baseUrl", public), ("management.baseUrl", operator)] {
-        if url.is_none() {
+        // One that is there and wrong has been reported.
+        if url.is_none() && report.tree.find(&at.dotted(key)).node.is_none() {
             report.problem(&at.dotted(key), WHY);
         }
     }

@@ -71,6 +71,9 @@ pub(crate) fn mounts(report: &mut Report<'_>, apps: &BTreeMap<AppName, App>, bun
     conflicts(report, &mounted);
     for name in bundles.iter().filter(|(name, b)| b.path.is_none() && !bound.contains_key(name.as_str())).map(|b| b.0) {
         let at = top.dotted("providers.ui").key(name);
+        if report.tree.find(&at.key("path")).node.is_some() {
+            continue;
+        }
         let hint = "write `path`, or name the bundle in an app's `ui.bundle`".to_owned();
         report.hinted(&at, "is mounted nowhere", Some(hint));
     }

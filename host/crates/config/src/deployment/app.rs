@@ -3,7 +3,7 @@ use super::providers::Config;
 use super::source::Source;
 use super::workflows::RunAs;
 use super::{Indexeddb, Placement};
-use crate::problem::Location;
+use crate::problem::{Location, Problems};
 use gestalt_core::egress::Rules;
 use gestalt_core::{AppName, Secret};
 use std::collections::BTreeMap;
@@ -61,6 +61,8 @@ pub struct App {
     pub s3: Vec<String>,
     /// What it may call of other apps.
     pub invokes: Vec<Invokes>,
+    /// Restrictions its entry asks for that nothing enforces yet. It is not started without them.
+    pub unenforced: Problems,
 }
 
 /// How callers of an app's routes log in.

@@ -1,11 +1,12 @@
 //! Commands of a package.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// One command of a phase. No shell is involved.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One command of a phase. No shell is involved. `Debug` shows the names of its variables, not their values.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Command {
     /// Program and arguments; not empty, and no element is.
     pub argv: Vec<String>,
@@ -13,6 +14,14 @@ pub struct Command {
     pub workdir: PathBuf,
     /// Environment variables on top of the daemon's own choice.
     pub env: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { argv, workdir, env } = self;
+        let names: Vec<&String> = env.keys().collect();
+        f.debug_struct("Command").field("argv", argv).field("workdir", workdir).field("env", &names).finish()
+    }
 }
 
 /// How the executable is made.

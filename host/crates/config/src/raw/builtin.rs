@@ -78,6 +78,21 @@ pub(crate) struct RawAuditStdout {
     pub(crate) level: Option<RawLevel>,
 }
 
+/// Where audit records go.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawAuditLogs {
+    /// The collector; there is no other.
+    #[allow(dead_code, reason = "there is no other")]
+    pub(crate) exporter: Option<RawAuditExporter>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum RawAuditExporter {
+    Otlp,
+}
+
 /// Audit records to a collector.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -94,6 +109,9 @@ pub(crate) struct RawAuditOtlp {
     pub(crate) service_name: Option<String>,
     /// Attached to every record.
     pub(crate) resource_attributes: Option<BTreeMap<String, Option<String>>>,
+    /// Where records go.
+    #[allow(dead_code, reason = "says what is so anyway")]
+    pub(crate) logs: Option<RawAuditLogs>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

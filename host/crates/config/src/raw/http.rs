@@ -58,10 +58,17 @@ pub(crate) enum RawHttpScheme {
     Bearer,
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum RawSchemeSecret {
+    Value(String),
+    Form(RawSchemeSecretForm),
+}
+
 /// Where the secret comes from: one of the two.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawSchemeSecret {
+pub(crate) struct RawSchemeSecretForm {
     /// An environment variable of the daemon.
     pub(crate) env: Option<String>,
     /// The name of a secret.

@@ -1,9 +1,10 @@
 use crate::fixture::{Fixture, Vars, check};
 use gestalt_config::deployment::{Authorization, Entries, Providers, Workflows};
 use gestalt_config::{Deployment, Manifest, Mode, Runtime, WASM, WasmRuntime, load};
+use gestalt_core::AppName;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{Debug, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 fn read(fixture: &Fixture) -> Result<Deployment, String> {
     let mode = if fixture.lenient { Mode::Lenient } else { Mode::Strict };
@@ -27,7 +28,12 @@ fn render(deployment: &Deployment) -> String {
     }
     section(&mut out, "workflows", &deployment.workflows, Workflows::default());
     for (name, app) in &deployment.apps {
+        let mut app = app.clone();
+        let unenforced = std::mem::take(&mut app.unenforced);
         writeln!(out, "app {name}: {app:#?}").unwrap();
+        for missing in unenforced.iter() {
+            writeln!(out, "app {name} is not started without {}", missing.path).unwrap();
+        }
     }
     writeln!(out, "components run in: {}", deployment.component_runtime()).unwrap();
     for needed in deployment.secret_refs() {
@@ -56,7 +62,9 @@ fn concise(text: &str) -> String {
             .is_some_and(|last| last.starts_with(' ') && last.contains(": ") && last.ends_with(['{', '(', '[']));
         if opened && ["},", "),", "],"].contains(&line.trim()) {
             lines.pop();
-        } else if ![": None,", ": [],", ": {},"].iter().any(|nothing| line.starts_with(' ') && line.ends_with(nothing))
+        } else if ![": None,", ": [],", ": {},", " [],"]
+            .iter()
+            .any(|nothing| line.starts_with(' ') && line.ends_with(nothing))
         {
             lines.push(line);
         }
@@ -121,6 +129,52 @@ fn no_file_at_all() {
     let env = Vars { vars: HashMap::new(), dir: "/".into() };
     let problems = load(&[], Mode::Strict, &env).unwrap_err();
     assert!(problems.to_string().contains("there is no config file"), "{problems}");
+}
+
+/// A deployment and its packages together: in which order they start, or what is wrong.
+#[test]
+fn packages() {
+    check("packages", |fixture| {
+        let deployment = read(fixture)?;
+        let (packages, found) = deployment.read_packages();
+        if !found.errors.is_empty() {
+            return Err(found.errors.to_string());
+        }
+        let (order, _) = deployment.start_order(&packages);
+        let order: Vec<_> = order.iter().map(AppName::as_str).collect();
+        let told = found.warnings.iter().filter(|warning| !warning.message.contains("not available yet"));
+        let warnings: String = told.map(|warning| format!("warning: {warning}\n")).collect();
+        Ok(format!("start: {}\n{warnings}", order.join(", ")))
+    });
+}
+
+/// What is printed says the same as what was read, but for the secrets it hides.
+#[test]
+fn the_effective_deployment_reads_the_same() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/config");
+    let accepted = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut compared = 0;
+    for snap in accepted.filter(|path| path.extension().is_some_and(|e| e == "snap")) {
+        let fixture = Fixture::lay_out(&std::fs::read_to_string(snap.with_extension("yaml")).unwrap());
+        let deployment = read(&fixture).unwrap_or_else(|problems| panic!("{}: {problems}", snap.display()));
+        let printed = deployment.effective();
+        if printed.contains("imagePullAuth") {
+            // Its mask is not what must stand there.
+            continue;
+        }
+        let file = fixture.env.dir.join("effective.yaml");
+        std::fs::write(&file, &printed).unwrap();
+        let again = load(&[file], Mode::Lenient, &fixture.env);
+        let again = again.unwrap_or_else(|problems| panic!("{}: {problems}\n{printed}", snap.display()));
+        let text = |deployment: &Deployment| -> Vec<String> {
+            let rendered = render(deployment);
+            let body = rendered.split("\nwarnings:").next().unwrap().lines();
+            body.filter(|line| !line.contains(".yaml") && !line.starts_with("secret ")).map(str::to_owned).collect()
+        };
+        assert_eq!(text(&deployment), text(&again), "{}\n{printed}", snap.display());
+        compared += 1;
+    }
+    assert!(compared > 50, "{compared}");
 }
 
 /// `config` against the package's own schema: the first app's config in each fixture.
