@@ -86,7 +86,8 @@ fn config() -> Value {
         "properties": {"secret": {
             "type": "object",
             "properties": {"provider": {"type": "string"}, "name": {"type": "string"}},
-            "required": ["provider", "name"],
+            // A layered file may change one of the two.
+            "minProperties": 1,
             "additionalProperties": false,
         }},
         "required": ["secret"],
