@@ -6,12 +6,12 @@ use super::hybrid::Hybrid;
 use super::package::{self, Code};
 use anyhow::{Context, anyhow, bail};
 use gestalt_config::manifest::app;
-use gestalt_config::{App, Manifest, Runtime, WasmRuntime};
+use gestalt_config::{App, Manifest, Package, Runtime, WasmRuntime};
 use gestalt_core::egress::Outbound;
 use gestalt_core::limits::EgressLimits;
 use gestalt_core::{Catalog, Executor, Parameter};
 use gestalt_declarative::{RestExecutor, RestLimits, RestOperation, RestSurface};
-use gestalt_invoke::{AppInfo, Apps};
+use gestalt_invoke::{AppInfo, AppState, Apps};
 use gestalt_runtime_process::{AppCommand, ProcessSpec, Timeouts, source};
 use gestalt_runtime_wasm::AppSpec;
 use std::path::{Path, PathBuf};
@@ -25,16 +25,23 @@ pub(super) async fn app(stage: &Stage, apps: &Apps, app: &App) -> anyhow::Result
     if !app.unenforced.is_empty() {
         bail!("not started without what its entry asks for\n{}", app.unenforced);
     }
-    let manifest = tokio::task::spawn_blocking(move || Manifest::load(&file)).await?;
-    let manifest = manifest.map_err(|problems| anyhow!("manifest refused\n{problems}"))?;
+    let package = tokio::task::spawn_blocking(move || Package::load(&file)).await?;
+    let package = package.map_err(|problems| anyhow!("package refused\n{problems}"))?;
+    let disagreements = stage.deployment.check_package(app, &package);
+    if !disagreements.is_empty() {
+        bail!("entry and package do not agree\n{disagreements}");
+    }
+    let Package { manifest, catalog } = package;
     for warning in manifest.warnings.iter() {
         tracing::warn!(app = %app.name, "{warning}");
     }
     let spec = startable(&manifest)?;
-    let catalog = manifest.catalog().map_err(|problems| anyhow!("catalog refused\n{problems}"))?;
     stage.deployment.check_config(app, &manifest).map_err(|problems| anyhow!("config refused\n{problems}"))?;
     let mut info = describe(app, &manifest)?;
     apps.describe(&app.name, info.clone());
+    if !spec.requires.is_empty() {
+        wait_for_required(stage, apps, app).await?;
+    }
 
     let code = match package::choose(stage, app, &manifest).await? {
         Code::None => None,
@@ -53,6 +60,21 @@ pub(super) async fn app(stage: &Stage, apps: &Apps, app: &App) -> anyhow::Result
     complete(&mut info, executor.catalog(None).await?.as_ref());
     apps.describe(&app.name, info);
     Ok(Blind::around(executor, &stage.egress, app))
+}
+
+/// Waits until every app is up that this one's package requires.
+async fn wait_for_required(stage: &Stage, apps: &Apps, app: &App) -> anyhow::Result<()> {
+    let deployment = stage.deployment.clone();
+    let (packages, _) = tokio::task::spawn_blocking(move || deployment.read_packages()).await?;
+    if gestalt_config::start_order(&packages).1.contains(&app.name) {
+        bail!("its package requires packages that require it: none of them could start first");
+    }
+    for required in gestalt_config::required(&app.name, &packages) {
+        if !matches!(apps.wait_for(required).await, Some(AppState::Up(_))) {
+            bail!("app `{required}`, which its package requires, did not come up");
+        }
+    }
+    Ok(())
 }
 
 /// The app a package is, unless it asks for a restriction that nothing would enforce.

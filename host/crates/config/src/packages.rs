@@ -6,6 +6,7 @@ use crate::manifest::connections as declared;
 use crate::manifest::{Kind, Manifest, Spec, UiRoute};
 use crate::path::KeyPath;
 use crate::problem::{Location, Problem, Problems};
+use crate::requires::{missing, start_order};
 use crate::shape::{did_you_mean, nearest};
 use gestalt_core::{AppName, Catalog};
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,12 +88,8 @@ impl Deployment {
         let mut others = Problems::default();
         for app in self.apps.values() {
             let Some(package) = packages.get(&app.name) else { continue };
+            self.agree(&mut report, app, package);
             let at = KeyPath::default().key("apps").key(app.name.as_str());
-            expect_kind(&mut report, &at, &package.manifest, Kind::App);
-            connections(&mut report, &at, app, &package.manifest, self);
-            operations(&mut report, &at, app, package);
-            webhooks(&mut report, &at, app, package);
-            owned_ui(&mut report, &at, app, &package.manifest);
             for (i, invoked) in app.invokes.iter().enumerate() {
                 if let (Some(operation), Some(target)) = (&invoked.operation, packages.get(&invoked.app)) {
                     let at = at.key("invokes").index(i).key("operation");
@@ -102,61 +99,34 @@ impl Deployment {
         }
         self.workflow_targets(&mut report, packages);
         self.provider_kinds(&mut report, &mut others);
-        let (order, cycles) = self.start_order(packages);
-        debug_assert!(order.len() <= packages.len());
-        for app in &cycles {
+        for app in &start_order(packages).1 {
             if let Some(package) = packages.get(app) {
                 let message = format!("app `{app}` needs apps that need it: none of them could start first");
                 others.0.push(Problem::new(package.manifest.at(), "spec.requires", message));
             }
         }
-        self.missing_requirements(packages, &mut report);
+        missing(packages, &mut report);
         let (findings, warnings) = (report.findings, report.warnings);
         let mut errors = self.origin.sources.report(findings);
         errors.extend(others);
         Findings { errors, warnings: self.origin.sources.report(warnings) }
     }
 
-    /// The apps in an order in which each comes after those it requires; and those that can have no such order, since
-    /// they require one another.
-    pub fn start_order(&self, packages: &BTreeMap<AppName, Package>) -> (Vec<AppName>, Vec<AppName>) {
-        let by_source: BTreeMap<&str, Vec<&AppName>> =
-            packages.iter().fold(BTreeMap::new(), |mut map, (name, package)| {
-                map.entry(package.manifest.source.as_str()).or_default().push(name);
-                map
-            });
-        let needs = |name: &AppName| -> BTreeSet<&AppName> {
-            let spec = packages.get(name).and_then(|package| package.manifest.app());
-            let required = spec.into_iter().flat_map(|spec| &spec.requires);
-            required.filter_map(|source| by_source.get(source.as_str())).flatten().copied().collect()
-        };
-        let (mut order, mut left): (Vec<AppName>, Vec<&AppName>) = (Vec::new(), packages.keys().collect());
-        loop {
-            let before = left.len();
-            left.retain(|name| {
-                let ready = needs(name).iter().all(|need| order.contains(need));
-                if ready {
-                    order.push((*name).clone());
-                }
-                !ready
-            });
-            if left.len() == before {
-                return (order, left.into_iter().cloned().collect());
-            }
-        }
+    /// Checks one app's package against its entry alone.
+    pub fn check_package(&self, app: &App, package: &Package) -> Problems {
+        let mut report = Report::new(&self.origin.tree, &self.origin.sources);
+        self.agree(&mut report, app, package);
+        let findings = report.findings;
+        self.origin.sources.report(findings)
     }
 
-    fn missing_requirements(&self, packages: &BTreeMap<AppName, Package>, report: &mut Report<'_>) {
-        let there: BTreeSet<&str> = packages.values().map(|package| package.manifest.source.as_str()).collect();
-        for (name, package) in packages {
-            for source in package.manifest.app().into_iter().flat_map(|spec| &spec.requires) {
-                if !there.contains(source.as_str()) {
-                    let at = KeyPath::default().key("apps").key(name.as_str());
-                    let message = format!("its package requires `{source}`, and no app here is made of that");
-                    report.warning(&at, message, None);
-                }
-            }
-        }
+    fn agree(&self, report: &mut Report<'_>, app: &App, package: &Package) {
+        let at = KeyPath::default().key("apps").key(app.name.as_str());
+        expect_kind(report, &at, &package.manifest, Kind::App);
+        connections(report, &at, app, &package.manifest, self);
+        operations(report, &at, app, package);
+        webhooks(report, &at, app, package);
+        owned_ui(report, &at, app, &package.manifest);
     }
 
     fn workflow_targets(&self, report: &mut Report<'_>, packages: &BTreeMap<AppName, Package>) {

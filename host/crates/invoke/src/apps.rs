@@ -101,6 +101,14 @@ impl Apps {
         }
     }
 
+    /// Waits until `name` is not starting any more, and says what became of it; `None` when there is no such app.
+    pub async fn wait_for(&self, name: &AppName) -> Option<AppState> {
+        let slot = self.slots.get(name)?;
+        let mut states = slot.state.subscribe();
+        let settled = states.wait_for(|state| !matches!(state, AppState::Starting)).await;
+        settled.ok().map(|state| state.clone())
+    }
+
     /// Takes every running app out, for shutdown. Calls that come later find the app not up.
     pub fn drain(&self) -> Vec<(AppName, Arc<dyn Executor>)> {
         let stopped = || AppState::Failed("the daemon is shutting down".into());

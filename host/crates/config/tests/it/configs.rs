@@ -1,6 +1,6 @@
 use crate::fixture::{Fixture, Vars, check};
 use gestalt_config::deployment::{Authorization, Entries, Providers, Workflows};
-use gestalt_config::{Deployment, Manifest, Mode, Runtime, WASM, WasmRuntime, load};
+use gestalt_config::{Deployment, Manifest, Mode, Runtime, WASM, WasmRuntime, load, start_order};
 use gestalt_core::AppName;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{Debug, Write};
@@ -140,7 +140,7 @@ fn packages() {
         if !found.errors.is_empty() {
             return Err(found.errors.to_string());
         }
-        let (order, _) = deployment.start_order(&packages);
+        let (order, _) = start_order(&packages);
         let order: Vec<_> = order.iter().map(AppName::as_str).collect();
         let told = found.warnings.iter().filter(|warning| !warning.message.contains("not available yet"));
         let warnings: String = told.map(|warning| format!("warning: {warning}\n")).collect();
