@@ -153,7 +153,6 @@ pub(crate) static MANIFEST: Keys = Keys {
         "spec.managedParameters",
         "spec.mcp",
         "spec.pagination",
-        "spec.requires",
         "spec.responseMapping",
         "spec.surfaces.graphql",
         "spec.surfaces.mcp",
