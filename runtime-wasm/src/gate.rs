@@ -5,14 +5,14 @@ use gestalt_core::limits::Limits;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
 /// The way into an app: its own places, then one of the whole runtime's.
 ///
 /// In this order, so that an app in a storm waits for itself and holds at most its own number of the common places.
 pub(crate) struct Gate {
-    own: Semaphore,
+    own: Arc<Semaphore>,
     places: u32,
     common: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -22,9 +22,11 @@ pub(crate) struct Gate {
 }
 
 /// A call's right to run.
-pub(crate) struct Place<'a> {
-    _own: SemaphorePermit<'a>,
-    _common: SemaphorePermit<'a>,
+///
+/// Held by the call itself: one that is given up has its place until its instance is gone.
+pub(crate) struct Place {
+    _own: OwnedSemaphorePermit,
+    _common: OwnedSemaphorePermit,
 }
 
 impl Gate {
@@ -32,7 +34,7 @@ impl Gate {
     pub(crate) fn new(places: usize, limits: &Limits, common: Arc<Semaphore>) -> Self {
         let places = u32::try_from(places).unwrap_or(u32::MAX).clamp(1, Semaphore::MAX_PERMITS as u32);
         Self {
-            own: Semaphore::new(places as usize),
+            own: Arc::new(Semaphore::new(places as usize)),
             places,
             common,
             waiting: AtomicUsize::new(0),
@@ -43,23 +45,23 @@ impl Gate {
     }
 
     /// Waits for a place, if there is room to wait.
-    pub(crate) async fn enter(&self, deadline: Instant) -> Result<Place<'_>, ExecError> {
+    pub(crate) async fn enter(&self, deadline: Instant) -> Result<Place, ExecError> {
         if self.is_closing.load(Ordering::Acquire) {
             return Err(closed());
         }
         if deadline <= Instant::now() {
             return Err(ExecError::Deadline);
         }
-        if let Ok(own) = self.own.try_acquire()
-            && let Ok(common) = self.common.try_acquire()
+        if let Ok(own) = self.own.clone().try_acquire_owned()
+            && let Ok(common) = self.common.clone().try_acquire_owned()
         {
             return Ok(Place { _own: own, _common: common });
         }
         let _waiting = Waiting::join(&self.waiting, self.queue)?;
         let patience = Instant::now() + self.patience;
         let place = async {
-            let own = self.own.acquire().await.map_err(|_| closed())?;
-            let common = self.common.acquire().await.map_err(|_| closed())?;
+            let own = self.own.clone().acquire_owned().await.map_err(|_| closed())?;
+            let common = self.common.clone().acquire_owned().await.map_err(|_| closed())?;
             Ok(Place { _own: own, _common: common })
         };
         match timeout_at(patience.min(deadline).into(), place).await {

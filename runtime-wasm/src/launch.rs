@@ -2,7 +2,7 @@
 
 use crate::bindings::GuestPre;
 use crate::breaker::Breaker;
-use crate::executor::{Instances, WasmExecutor};
+use crate::executor::{Callee, Instances, WasmExecutor};
 use crate::gate::Gate;
 use crate::instance::{Instance, Maker, Standby};
 use crate::log::AppLog;
@@ -61,6 +61,7 @@ impl Runtime {
         let host = AppHost {
             log: Arc::new(log),
             meter: self.meter.clone(),
+            tick: self.limits.epoch_interval,
             name: spec.app,
             env: spec.env.into_iter().collect(),
             limits: spec.limits,
@@ -118,10 +119,11 @@ impl Runtime {
         let breaker = Breaker::new(limits.breaker.clone(), Instant::now());
         let catalog = Arc::new(catalog);
         Ok(Arc::new(WasmExecutor {
-            maker,
+            callee: Arc::new(Callee { maker, instances }),
             breaker,
             gate,
-            instances,
+            lane: self.lane.clone(),
+            is_slow: Arc::default(),
             catalog,
             is_catalog_complete,
             has_session_catalog,

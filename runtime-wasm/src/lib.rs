@@ -16,7 +16,7 @@
 //!
 //! * `components`, `compile`, `cache`, `engine`: from bytes to code. [`worker`], `confine`: the process that parses and
 //!   compiles. `vet`, `linker`, `host`: what that code can reach.
-//! * `instance`, `lease`, `gate`, `breaker`, `limits`, `log`: one call, and what bounds it.
+//! * `instance`, `lease`, `gate`, `breaker`, `lane`, `limits`, `log`: one call, and what bounds it.
 //!
 //! **Invariant:** no type of wasmtime leaves this crate, but for [`bench`].
 //! **Invariant:** a guest reaches what `vet` lists. Its network is the app's `Outbound`, its authority the `context` handle
@@ -40,6 +40,7 @@ mod gate;
 mod host;
 mod inspect;
 mod instance;
+mod lane;
 mod launch;
 mod lease;
 mod limits;
@@ -59,6 +60,7 @@ use compile::Compiler;
 use components::Components;
 use gestalt_core::limits::RuntimeLimits;
 use gestalt_core::metrics::Meter;
+use lane::Lane;
 use state::State;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -90,6 +92,7 @@ pub struct Runtime {
     limits: RuntimeLimits,
     components: Components,
     meter: Arc<dyn Meter>,
+    lane: Arc<Lane>,
     /// How many calls and how many waiting instances there can be, of all apps.
     all_calls: usize,
     all_standbys: usize,
@@ -121,6 +124,7 @@ impl Runtime {
             limits,
             components,
             meter,
+            lane: Arc::default(),
             all_calls: calls,
             all_standbys: spare,
             calls: Arc::new(Semaphore::new(calls)),

@@ -1,5 +1,6 @@
 //! What keeps one instance within its app's bounds: memory as it grows, CPU time as it passes.
 
+use crate::lane;
 use gestalt_core::limits::Limits;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -134,8 +135,13 @@ impl CpuClock {
         Duration::from_nanos(self.budget.load(Ordering::Relaxed))
     }
 
+    /// Whether so much has been used that others should go first.
+    pub(crate) fn is_long(&self, tick: Duration) -> bool {
+        self.used.load(Ordering::Relaxed) + self.in_this_poll() > nanos(tick) / 2
+    }
+
     fn resume(&self) {
-        self.resumed.store(nanos(self.start.elapsed()), Ordering::Relaxed);
+        self.resumed.store(lane::clock(self.start), Ordering::Relaxed);
     }
 
     fn suspend(&self) {
@@ -143,7 +149,7 @@ impl CpuClock {
     }
 
     fn in_this_poll(&self) -> u64 {
-        nanos(self.start.elapsed()).saturating_sub(self.resumed.load(Ordering::Relaxed))
+        lane::clock(self.start).saturating_sub(self.resumed.load(Ordering::Relaxed))
     }
 }
 

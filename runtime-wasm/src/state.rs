@@ -10,6 +10,7 @@ use gestalt_core::metrics::Meter;
 use gestalt_core::service::{HostServices, LogStream};
 use gestalt_core::{AppName, CallContext};
 use std::sync::Arc;
+use std::time::Duration;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -25,6 +26,8 @@ pub(crate) struct AppHost {
     pub(crate) services: HostServices,
     pub(crate) log: Arc<AppLog>,
     pub(crate) meter: Arc<dyn Meter>,
+    /// The runtime's `epochInterval`.
+    pub(crate) tick: Duration,
     pub(crate) public_base_url: Arc<str>,
 }
 
@@ -70,6 +73,11 @@ impl State {
             if store.data().cpu.is_spent() {
                 return Err(Trap::Interrupt.into());
             }
+            // A tick ends some call that has only just begun.
+            if !store.data().cpu.is_long(store.data().app.tick) {
+                return Ok(UpdateDeadline::Continue(1));
+            }
+            crate::lane::tick();
             // Let others have the thread, so that a busy guest delays them by a tick and no more.
             Ok(UpdateDeadline::Yield(1))
         });

@@ -8,10 +8,10 @@ use gestalt_tests::examples::{app, manifest};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-fn call(name: &AppName, params: &Params) -> Call {
-    let link = CallLink { app: name.clone(), operation: "echo".into(), instance: String::new() };
+pub(crate) fn call(name: &AppName, operation: &str, params: &Params) -> Call {
+    let link = CallLink { app: name.clone(), operation: operation.into(), instance: String::new() };
     Call {
-        operation: "echo".into(),
+        operation: operation.into(),
         params: params.clone(),
         credential: None,
         idempotency_key: String::new(),
@@ -34,7 +34,7 @@ fn call(name: &AppName, params: &Params) -> Call {
 async fn row(table: &mut Table, what: &str, executor: Arc<dyn Executor>) -> (Latency, f64) {
     let (name, params) = (AppName::parse("echo").unwrap(), Params::parse(PARAMS).unwrap());
     let run = Arc::new(move || {
-        let (executor, call) = (executor.clone(), call(&name, &params));
+        let (executor, call) = (executor.clone(), call(&name, "echo", &params));
         async move { assert_eq!(executor.execute(call).await.unwrap().status, 200) }
     });
     let caller = || {

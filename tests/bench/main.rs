@@ -1,13 +1,15 @@
 //! What a call costs, from the bare engine up to HTTP, in one run: `make bench`.
 //!
 //! `floor` is wasmtime by itself, `executor` an app without a door, `http` the daemon as a process under load, `start`
-//! what its start and its memory cost. The table goes to standard output and to `bench.md` in the target directory.
+//! what its start and its memory cost, `neighbour` what a hostile app does to another. The table goes to
+//! standard output and to `bench.md` in the target directory.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a failed step is a failed bench")]
 
 mod executor;
 mod floor;
 mod http;
+mod neighbour;
 mod start;
 mod table;
 
@@ -34,6 +36,7 @@ fn main() {
         executor::measure(&mut table, floor).await;
         http::measure(&mut table).await;
         start::measure(&mut table).await;
+        neighbour::measure(&mut table).await;
     });
     let text = table.to_string();
     println!("{text}");

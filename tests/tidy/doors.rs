@@ -18,20 +18,22 @@ const CLIENTS: [(&str, &[&str]); 13] = [
     ("isahc", &[]),
     ("quinn", &[]),
     ("reqwest", &["gestalt-egress"]),
-    ("rustix", &[]),
+    // For the priority and the clock of a thread, without its feature for sockets.
+    ("rustix", &["gestalt-runtime-wasm"]),
     ("socket2", &[]),
     ("tokio-rustls", &["gestalt-egress"]),
     ("ureq", &[]),
 ];
 
 /// What opens a socket or resolves a name, and the files that may name it: each opens none that an app has a say in.
-const DOORS: [(&str, &[&str]); 16] = [
+const DOORS: [(&str, &[&str]); 17] = [
     ("TcpStream::connect", &["host/crates/egress/src/connect.rs"]),
     ("TcpSocket", &[]),
     ("UdpSocket", &["host/crates/egress/src/listeners.rs"]),
     ("to_socket_addrs", &["host/crates/egress/src/resolve.rs"]),
     ("lookup_host", &[]),
     ("getaddrinfo", &[]),
+    ("rustix::net", &[]),
     ("libc::connect", &[]),
     ("libc::socket", &[]),
     ("sys::socket", &[]),

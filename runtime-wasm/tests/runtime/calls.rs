@@ -152,10 +152,12 @@ async fn isolation_app_keeps_one_instance_until_it_goes_wrong() {
     assert_eq!(app.failure("sleep", json!({"ms": 60_000})).await, "deadline exceeded");
     assert_eq!([count().await, count().await], [1, 2]);
     // A caller that goes away in the middle takes the instance with it.
-    {
-        let mut gone = app.executor.execute(call("sleep", r#"{"ms":60000}"#));
-        assert!(futures::poll!(&mut gone).is_pending());
-    }
+    let gone = tokio::spawn({
+        let executor = app.executor.clone();
+        async move { executor.execute(call("invoke", r#"{"app":"silent","operation":"x"}"#)).await.map(drop) }
+    });
+    until("in the middle", || app.host.invoked.lock().unwrap().len() == 1).await;
+    gone.abort();
     assert_eq!(count().await, 1);
     // Calls at once go one after the other.
     let four = futures::future::join_all((0..4).map(|_| app.ask("count", json!({})))).await;

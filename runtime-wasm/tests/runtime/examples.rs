@@ -110,7 +110,9 @@ async fn hostile_is_contained() {
         ("headers", json!({}), "is not valid"),
     ] {
         let error = app.failure(operation, params.clone()).await;
-        assert!(error.contains(expect), "{operation} {params}: {error}");
+        // What loops runs when nothing else wants the processor: on a busy machine the wall clock may come first.
+        let in_time = operation == "loop" && error.contains("deadline");
+        assert!(error.contains(expect) || in_time, "{operation} {params}: {error}");
         assert_eq!(app.ask("count", json!({})).await, json!({"calls": 1}), "after {operation}");
     }
     assert_eq!(app.ask("allocate", json!({"bytes": 1 << 30})).await["refused"], true);

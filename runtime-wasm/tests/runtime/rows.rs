@@ -189,7 +189,7 @@ async fn each_limit_is_counted_under_its_name() {
     let (runtime, events, _dir) = counting(runtime_limits());
     let setup = Setup::probe().limits(|l| {
         (l.memory, l.result, l.handles, l.random_bytes) = (ByteSize::mib(8), ByteSize::kib(4), 100, ByteSize(10));
-        (l.timeout, l.cpu_time) = (Duration::from_millis(500), Duration::from_millis(50));
+        (l.timeout, l.cpu_time) = (Duration::from_secs(5), Duration::from_millis(50));
         (l.log_per_call, l.breaker.traps) = (ByteSize::kib(1), 0);
     });
     let app = setup.launch_on(&runtime).await.unwrap();
