@@ -107,6 +107,15 @@ async fn a_bad_config_is_located() {
     assert!(exit.log.contains("server.pubic"), "{}", exit.log);
 }
 
+/// Who asked for a login does not get an open door.
+#[tokio::test]
+async fn a_login_that_cannot_be_had_starts_nothing() {
+    let exit =
+        Served::start("providers: {authentication: {sso: {source: {path: ./sso/manifest.yaml}}}}\n").exit().await;
+    assert_eq!(exit.status.code(), Some(1));
+    assert!(exit.log.contains("config.yaml:") && exit.log.contains("providers.authentication.sso"), "{}", exit.log);
+}
+
 /// A port in use is said, and nothing is left running.
 #[tokio::test]
 async fn a_port_in_use_is_an_error() {

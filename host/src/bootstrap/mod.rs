@@ -71,12 +71,13 @@ impl Daemon {
     /// Starts everything `deployment` describes. Returns when the doors are open; apps may still be starting.
     ///
     /// # Errors
-    /// When a secret cannot be had, a listener cannot be bound or the daemon's own parts cannot be built. A failing app is
+    /// When callers would have to log in, a secret cannot be had, a listener cannot be bound or the daemon's own parts cannot be built. A failing app is
     /// no error.
     pub async fn start(deployment: Deployment, options: Options) -> anyhow::Result<Self> {
         for warning in deployment.warnings.iter() {
             tracing::warn!("{warning}");
         }
+        refuse_without_login(&deployment)?;
         let deployment = Arc::new(secrets::supply(deployment).await?);
         let listeners = listen::bind(&deployment.server).await?;
         let audit = options.audit.unwrap_or_else(|| Arc::new(LogAudit));
@@ -154,4 +155,14 @@ impl Daemon {
         while stopping.join_next().await.is_some() {}
         self.egress.flush();
     }
+}
+
+/// What a login was asked for is not opened to everybody for want of one.
+fn refuse_without_login(deployment: &Deployment) -> anyhow::Result<()> {
+    let Some((name, provider)) = deployment.providers.authentication.entries.first_key_value() else { return Ok(()) };
+    anyhow::bail!(
+        "{}: providers.authentication.{name} has no effect yet, and without it whoever reaches the daemon could call its \
+         apps; take the entry out to serve without login",
+        provider.at
+    )
 }

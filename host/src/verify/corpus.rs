@@ -257,8 +257,12 @@ impl Rows<'_> {
         }
     }
 
-    /// A listed name that leads somewhere else. Only where a list is: without one, private addresses are open.
+    /// A listed name that leads somewhere else. Only where a list is: without one, private addresses are open. And only
+    /// where the list is enforced: for an app that is observed the requests would really go to those addresses.
     fn misleading(&mut self, name: &str) {
+        if self.subject.observes() {
+            return;
+        }
         let settings = &self.subject.deployment.server.egress;
         let listed = self.subject.policy() == Policy::Listed;
         let (closed, good) = (self.places.closed, self.places.open.ip());

@@ -3,7 +3,6 @@
 use super::interfaces::Component;
 use super::subject::{Form, Subject};
 use super::trial::Outcome;
-use gestalt_core::egress::Mode;
 use serde::Serialize;
 use std::fmt;
 
@@ -63,7 +62,7 @@ impl Report {
             .map(|Outcome { row, seen, holds }| Attempt { id: row.id, attack: row.attack, seen, holds })
             .collect();
         let rules = subject.rules();
-        let observes = rules.mode == Mode::Observe || subject.deployment.server.egress.mode == Mode::Observe;
+        let observes = subject.observes();
         let mut notes = Vec::new();
         if !subject.is_configured {
             notes.push(

@@ -2,7 +2,7 @@
 
 use gestalt_config::{App, Deployment, Manifest, Mode, Problems, ProcessEnv, Runtime, WasmRuntime};
 use gestalt_core::AppName;
-use gestalt_core::egress::{Action, Rules};
+use gestalt_core::egress::{self, Action, Rules};
 use gestalt_core::host::{Host, HostPattern};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -161,6 +161,11 @@ impl Subject {
     /// Its rules.
     pub fn rules(&self) -> Rules {
         self.app().map(|app| app.egress.clone()).unwrap_or_default()
+    }
+
+    /// Whether what its rules refuse is sent all the same.
+    pub fn observes(&self) -> bool {
+        [self.rules().mode, self.deployment.server.egress.mode].contains(&egress::Mode::Observe)
     }
 
     /// Whether its rules let it name this host.

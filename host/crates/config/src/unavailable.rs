@@ -32,7 +32,7 @@ const KEYS: [(&str, &str); 52] = [
     ("runtime.providers.*.source", ""),
     ("providers.agent.*", ""),
     ("providers.audit.*", "audit records go where log lines go"),
-    ("providers.authentication.*", "nobody has to log in, whoever reaches the daemon may call its apps"),
+    ("providers.authentication.*", "nobody could log in, so `serve` refuses to start"),
     ("providers.authorization.*", ""),
     ("providers.cache.*", ""),
     ("providers.externalCredentials.*", ""),
