@@ -1,7 +1,7 @@
 //! The compile worker: the one process that parses the bytes of a component.
 //!
 //! `gestaltd __compile <job>` ends up in [`run`], which gives up everything a compiler does not need
-//! ([`crate::confine`]), reads a component from standard input, and writes an artifact, or the reason why there is none,
+//! (`confine`), reads a component from standard input, and writes an artifact, or the reason why there is none,
 //! to standard output.
 //!
 //! **What it protects against**: a component that crashes the parser or the compiler, or makes them take all memory or
@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// The argument that makes a binary a worker. The one after it is the [`Job`].
+/// The argument that makes a binary a worker. The one after it says what the worker may take.
 pub const COMMAND: &str = "__compile";
 
 /// What a worker may take. Its form on the command line: `memory=1073741824,cpu=121,parent=4711`.

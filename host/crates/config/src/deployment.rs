@@ -78,7 +78,7 @@ pub struct Server {
     pub management: Option<Management>,
     /// How browsers reach the public listener: an absolute http(s) URL without final slash.
     pub base_url: Option<String>,
-    /// The root secret. Empty when read with [`Mode::Lenient`](crate::Mode::Lenient), or while it is
+    /// The root secret. Empty when read with [`Mode::Lenient`], or while it is
     /// [still to be supplied](Deployment::secret_refs).
     pub encryption_key: Secret<String>,
     /// Lifetime of new API tokens. Default 30 days.
