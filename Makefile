@@ -29,10 +29,10 @@ test: tools guests python
 	cargo test --locked --manifest-path wit/rust/Cargo.toml
 	cargo test --locked --workspace --no-fail-fast
 
-# Prints a table and writes it to target/bench.md.
+# Criterion's reports first; then a table, which is also written to target/bench.md.
 bench: guests python
-	cargo build --release --locked --workspace --bins --benches
-	cargo bench --locked --workspace --bench table
+	cargo build --release --locked --workspace --bins --bench '*'
+	cargo bench --locked --workspace --bench load --bench policy --bench table
 
 # The example apps, each into its own directory.
 guests:
