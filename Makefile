@@ -5,7 +5,7 @@ CONFIG ?= guest-examples/quickstart/gestalt.yaml
 # Crates outside of the workspace: they are built for another target, or are what a user would copy.
 APART := wit/rust guest-examples $(wildcard guest-examples/echo-native-rust*)
 
-.PHONY: build run test bench guests corpus python tools
+.PHONY: build run test bench fuzz guests corpus python tools
 .NOTPARALLEL:
 .DEFAULT_GOAL := build
 
@@ -33,6 +33,12 @@ test: tools guests python
 bench: guests python
 	cargo build --release --locked --workspace --bins --bench '*'
 	cargo bench --locked --workspace --bench load --bench policy --bench table
+
+# For SECONDS each what `make test` does for a minute: random hosts and rules, random configurations and manifests.
+SECONDS ?= 600
+fuzz:
+	GESTALT_FUZZ_SECONDS=$(SECONDS) cargo test --locked --workspace --test fuzz
+	GESTALT_FUZZ_SECONDS=$(SECONDS) cargo test --locked --workspace --test it -- fuzz::
 
 # The example apps, each into its own directory.
 guests:

@@ -8,7 +8,7 @@
 //! * two spellings of one host get one answer, and a spelling that somebody else would read as another host gets none;
 //! * whatever is refused leaves nothing on the wire and no question.
 //!
-//! Runs for `GESTALT_FUZZ_SECONDS` (default 20, shared by both tests) from `GESTALT_FUZZ_SEED` (default: the clock). A
+//! Runs for `GESTALT_FUZZ_SECONDS` (default 60, shared by both tests) from `GESTALT_FUZZ_SEED` (default: the clock). A
 //! failure prints the seed and the input.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken fixture should end the test")]
@@ -27,7 +27,7 @@ use texts::Random;
 
 /// How long each of the two tests runs.
 fn time() -> Duration {
-    let seconds = std::env::var("GESTALT_FUZZ_SECONDS").map_or(20.0, |text| text.parse().expect("a number of seconds"));
+    let seconds = std::env::var("GESTALT_FUZZ_SECONDS").map_or(60.0, |text| text.parse().expect("a number of seconds"));
     Duration::from_secs_f64(seconds / 2.0)
 }
 
