@@ -98,6 +98,22 @@ async fn children_notice_a_killed_daemon() {
     }
 }
 
+/// What one app asks of another and cannot have is said at its place; it stops nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn apps_that_disagree_are_told() {
+    let invokes = "invokes: [{app: fetch, operation: put}]";
+    let config = ["apps:\n".to_owned(), app("echo", &manifest("echo"), invokes)];
+    let dir = tempfile::tempdir().unwrap();
+    let rest = "spec: {surfaces: {rest: {baseUrl: http://h.test, operations: [{name: get, method: GET, path: /}]}}}\n";
+    let served = Served::start(&(config.concat() + &app("fetch", &package(dir.path(), rest, &[]), "")));
+    let client = served.ready().await;
+    assert_eq!(client.call("echo", "echo", "{}").await.code(), 200);
+    served.signal(Signal::SIGTERM);
+    let exit = served.exit().await;
+    assert_eq!(exit.status.code(), Some(0), "{}", exit.log);
+    assert!(exit.log.contains("apps.echo.invokes[0].operation: is no operation of the app"), "{}", exit.log);
+}
+
 /// A configuration that is refused starts nothing.
 #[tokio::test]
 async fn a_bad_config_is_located() {

@@ -100,6 +100,7 @@ impl Daemon {
         let stage =
             apps::Stage { deployment: deployment.clone(), egress: egress.clone(), runtimes, services, base_url };
         let launching = apps::launch(stage, apps);
+        tell_of_disagreements(deployment.clone());
 
         let running = TaskTracker::new();
         let secure = deployment.server.base_url.as_deref().is_some_and(|url| url.starts_with("https://"));
@@ -165,4 +166,15 @@ fn refuse_without_login(deployment: &Deployment) -> anyhow::Result<()> {
          apps; take the entry out to serve without login",
         provider.at
     )
+}
+
+/// Says what packages and workflows ask of one another and cannot have. That stops none of them: an app that is wrong by
+/// itself fails by itself.
+fn tell_of_disagreements(deployment: Arc<Deployment>) {
+    tokio::task::spawn_blocking(move || {
+        let (packages, _) = deployment.read_packages();
+        for problem in deployment.check_together(&packages).errors.iter() {
+            tracing::error!("{problem}");
+        }
+    });
 }

@@ -44,6 +44,8 @@ pub enum Mode {
     Strict,
     /// The deployment is only looked at: it reads as empty text.
     Lenient,
+    /// Providers' `config` is prepared for where they will be served: the placeholder stays, to be expanded there.
+    Preserve,
 }
 
 /// An expanded text, and which part of it came from where.
@@ -180,6 +182,7 @@ pub(crate) fn expand(
             }
             Placeholder::Name { name, or_empty } => match look_up(name, env) {
                 Ok(Some(value)) => value,
+                Ok(None) if mode == Mode::Preserve => text[from..=from + len].to_owned(),
                 Ok(None) if or_empty || mode == Mode::Lenient => String::new(),
                 Ok(None) => markers.mark(name, span),
                 Err(message) => {
@@ -323,6 +326,11 @@ mod tests {
             assert_eq!(run(text, Mode::Strict), expect, "{text}");
         }
         assert_eq!(run("a${NONE}b$$", Mode::Lenient), is("ab"));
+        for kept in ["a${NONE}b", "ü$NONE.", "${NONE:-}", "$$"] {
+            assert_eq!(run(kept, Mode::Preserve), is(kept));
+        }
+        assert_eq!(run("${A} ${NONE} ${EMPTY}${SECRET}", Mode::Preserve), is("one ${NONE} from a file"));
+        assert_eq!(run("${GONE}", Mode::Preserve), bad("the file that `GONE_FILE` names does not exist"));
     }
 
     #[test]

@@ -85,10 +85,23 @@ impl Deployment {
     /// Checks these packages against the deployment and against one another.
     pub fn check_packages(&self, packages: &BTreeMap<AppName, Package>) -> Findings {
         let mut report = Report::new(&self.origin.tree, &self.origin.sources);
-        let mut others = Problems::default();
         for app in self.apps.values() {
-            let Some(package) = packages.get(&app.name) else { continue };
-            self.agree(&mut report, app, package);
+            if let Some(package) = packages.get(&app.name) {
+                self.agree(&mut report, app, package);
+            }
+        }
+        self.together(report, packages)
+    }
+
+    /// Checks what these packages, and the deployment's workflows, ask of one another; not each of them by itself, for
+    /// which there is [`check_package`](Self::check_package).
+    pub fn check_together(&self, packages: &BTreeMap<AppName, Package>) -> Findings {
+        self.together(Report::new(&self.origin.tree, &self.origin.sources), packages)
+    }
+
+    fn together(&self, mut report: Report<'_>, packages: &BTreeMap<AppName, Package>) -> Findings {
+        let mut others = Problems::default();
+        for app in self.apps.values().filter(|app| packages.contains_key(&app.name)) {
             let at = KeyPath::default().key("apps").key(app.name.as_str());
             for (i, invoked) in app.invokes.iter().enumerate() {
                 if let (Some(operation), Some(target)) = (&invoked.operation, packages.get(&invoked.app)) {

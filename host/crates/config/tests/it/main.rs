@@ -8,3 +8,4 @@ mod fixture;
 mod fuzz;
 mod large;
 mod manifests;
+mod modes;
