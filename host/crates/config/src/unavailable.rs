@@ -39,7 +39,7 @@ const KEYS: [(&str, &str); 52] = [
     ("providers.indexeddb.*", ""),
     ("providers.s3.*", ""),
     ("providers.secrets.*.source", "no secret can be had from it"),
-    ("providers.telemetry.*", "log lines go to standard error"),
+    ("providers.telemetry.*", "log lines go to standard output"),
     ("providers.ui.*", ""),
     ("providers.workflow.*", ""),
     ("workflows.schedules.*", "it never runs"),
