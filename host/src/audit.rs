@@ -87,7 +87,8 @@ fn egress(record: &Egress) {
         reason = record.denied.map(|reason| reason.as_str()),
         credential = record.credential.as_str(),
         count = record.count,
-        bytes = record.bytes,
+        bytes_sent = record.sent,
+        bytes_received = record.received,
         "audit"
     );
 }
@@ -199,7 +200,8 @@ mod tests {
             scheme: "https".into(),
             method: "GET".into(),
             count: 3,
-            bytes: 0,
+            sent: 0,
+            received: 0,
         }
     }
 
@@ -211,7 +213,7 @@ mod tests {
                 "message": "audit", "log.type": "audit", "allowed": false, "source": "egress", "provider": "tickets",
                 "operation": "egress.denied", "request_id": "0b6c", "subject_id": "user:42", "host": "evil.test",
                 "raw_host": "EVIL.test", "port": 443, "scheme": "https", "method": "GET",
-                "reason": "host_not_allowed", "count": 3, "bytes": 0
+                "reason": "host_not_allowed", "count": 3, "bytes_sent": 0, "bytes_received": 0
             }}),
         );
     }
@@ -219,12 +221,19 @@ mod tests {
     #[test]
     fn an_observed_request_with_a_credential_for_elsewhere() {
         check(
-            Record::Egress(Egress { observed: true, credential: HeldUse::Withheld, ..request() }),
+            Record::Egress(Egress {
+                observed: true,
+                credential: HeldUse::Withheld,
+                sent: 310,
+                received: 2048,
+                ..request()
+            }),
             serde_json::json!({"level": "INFO", "target": "audit", "fields": {
                 "message": "audit", "log.type": "audit", "allowed": true, "source": "egress", "provider": "tickets",
                 "operation": "egress.observed", "request_id": "0b6c", "subject_id": "user:42", "host": "evil.test",
                 "raw_host": "EVIL.test", "port": 443, "scheme": "https", "method": "GET",
-                "reason": "host_not_allowed", "credential": "withheld", "count": 3, "bytes": 0
+                "reason": "host_not_allowed", "credential": "withheld", "count": 3,
+                "bytes_sent": 310, "bytes_received": 2048
             }}),
         );
     }

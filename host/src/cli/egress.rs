@@ -228,6 +228,6 @@ fn line(row: &Reached) -> String {
     if !row.reason.is_empty() {
         let _ = write!(line, " ({})", row.reason);
     }
-    let _ = write!(line, "  {} bytes", row.bytes);
+    let _ = write!(line, "  {} bytes sent, {} received", row.sent, row.received);
     line
 }

@@ -91,8 +91,10 @@ pub struct Egress {
     pub method: String,
     /// How many requests this record stands for.
     pub count: u64,
-    /// Bytes of request and response bodies, for allowed requests whose bodies have ended.
-    pub bytes: u64,
+    /// Bytes that went to the server, heads and framing included, TLS not.
+    pub sent: u64,
+    /// Bytes that came from the server, counted alike.
+    pub received: u64,
 }
 
 /// What became of the placeholder of a credential that is kept from an app.

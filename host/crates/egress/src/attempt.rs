@@ -3,12 +3,12 @@
 use crate::body::Upload;
 use crate::ledger::Ledger;
 use crate::refusal::Refusal;
+use crate::traffic::Traffic;
 use crate::uri::Target;
 use gestalt_core::audit::{self, HeldUse};
 use gestalt_core::egress::{Attribution, DenyReason, EgressError};
 use http::{Method, Uri};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Longest piece of a host, scheme or method that an app wrote and a record repeats, in bytes.
 pub(crate) const RAW_HOST: usize = 256;
@@ -24,7 +24,7 @@ pub(crate) struct Attempt {
     /// `None` until the URI was understood.
     target: Option<Target>,
     upload: Arc<Upload>,
-    received: u64,
+    traffic: Arc<Traffic>,
     denied: Option<DenyReason>,
     /// Sent all the same.
     observed: bool,
@@ -42,7 +42,7 @@ impl Attempt {
             uri,
             target: None,
             upload: Arc::default(),
-            received: 0,
+            traffic: Arc::default(),
             denied: None,
             observed: false,
             credential: HeldUse::None,
@@ -83,8 +83,9 @@ impl Attempt {
         &self.upload
     }
 
-    pub(crate) fn count_received(&mut self, length: usize) {
-        self.received += length as u64;
+    /// What it moves is counted here.
+    pub(crate) fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
     }
 
     fn record(&self) -> audit::Egress {
@@ -109,7 +110,8 @@ impl Attempt {
             scheme,
             method: escape(self.method.as_str(), RAW_WORD),
             count: 1,
-            bytes: self.upload.bytes.load(Ordering::Relaxed) + self.received,
+            sent: self.traffic.sent(),
+            received: self.traffic.received(),
         }
     }
 }

@@ -9,7 +9,6 @@ use gestalt_core::limits::ByteSize;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -18,8 +17,6 @@ use tokio::time::{Instant, Sleep};
 /// What a request's body tells the one who waits for the answer, past the HTTP machinery between them.
 #[derive(Debug, Default)]
 pub(crate) struct Upload {
-    /// Bytes taken from the app.
-    pub(crate) bytes: AtomicU64,
     /// Why the body ended badly.
     pub(crate) error: OnceLock<EgressError>,
 }
@@ -57,7 +54,6 @@ impl RequestBody {
 
     fn count(&mut self, length: usize) -> Result<(), EgressError> {
         self.sent += length as u64;
-        self.upload.bytes.store(self.sent, Ordering::Relaxed);
         if self.sent > self.limit.0 {
             return Err(EgressError::RequestTooLarge(self.limit));
         }
@@ -177,9 +173,6 @@ impl ResponseBody {
 
     fn take(&mut self, data: Bytes) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
         self.received += data.len() as u64;
-        if let Some(exchange) = &mut self.exchange {
-            exchange.count_received(data.len());
-        }
         if self.received > self.limit.0 {
             return self.fail(EgressError::ResponseTooLarge(self.limit));
         }

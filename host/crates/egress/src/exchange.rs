@@ -3,12 +3,14 @@
 use crate::attempt::Attempt;
 use crate::body::{RequestBody, Upload};
 use crate::refusal::Refusal;
+use crate::traffic::Metered;
 use gestalt_core::egress::EgressError;
 use gestalt_core::limits::EgressLimits;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
@@ -56,6 +58,7 @@ impl Exchange {
         permit: OwnedSemaphorePermit,
         attempt: Attempt,
     ) -> Result<(Response<Incoming>, Self), EgressError> {
+        let io = Metered::new(io, Arc::clone(attempt.traffic()));
         let (mut sender, connection) = match builder(limits).handshake(TokioIo::new(io)).await {
             Ok(ready) => ready,
             Err(error) => {
@@ -87,11 +90,6 @@ impl Exchange {
     /// Ends the exchange because this bound on time was reached.
     pub(crate) fn late(self, limit: &'static str) -> EgressError {
         self.attempt.fail(Refusal::from(EgressError::ReadTimeout).with_limit(limit))
-    }
-
-    /// Counts bytes of the answer's body.
-    pub(crate) fn count_received(&mut self, length: usize) {
-        self.attempt.count_received(length);
     }
 
     /// What an error of the answer's body means. A request body that broke is the cause, whatever the symptom.

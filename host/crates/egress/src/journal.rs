@@ -42,8 +42,10 @@ pub struct Reached {
     /// The latest reason for a request to be refused, or to be refused if it were not observed.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// Bytes of bodies, both ways.
-    pub bytes: u64,
+    /// Bytes sent there, heads included.
+    pub sent: u64,
+    /// Bytes that came from there, heads included.
+    pub received: u64,
     /// The latest request, in seconds since 1970.
     pub last: u64,
 }
@@ -160,7 +162,8 @@ impl State {
         if let Some(reason) = record.denied {
             row.reason = reason.as_str().to_owned();
         }
-        row.bytes += record.bytes;
+        row.sent += record.sent;
+        row.received += record.received;
         row.last = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     }
 
@@ -198,7 +201,8 @@ mod tests {
             scheme: "https".to_owned(),
             method: "GET".to_owned(),
             count: 2,
-            bytes: 10,
+            sent: 10,
+            received: 3,
         }
     }
 

@@ -210,7 +210,8 @@ impl State {
             std::collections::hash_map::Entry::Occupied(mut entry) => {
                 let shared = &mut entry.get_mut().record;
                 shared.count += record.count;
-                shared.bytes += record.bytes;
+                shared.sent += record.sent;
+                shared.received += record.received;
             }
             std::collections::hash_map::Entry::Vacant(entry) => {
                 entry.insert(Entry { record, remedy });

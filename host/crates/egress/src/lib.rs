@@ -61,6 +61,7 @@ mod resolve;
 mod scrub;
 mod sidestep;
 mod tls;
+mod traffic;
 mod uri;
 mod vault;
 

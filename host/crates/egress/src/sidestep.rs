@@ -25,6 +25,7 @@ pub(crate) fn record(app: AppName, sidestep: Sidestep, attribution: Attribution)
         scheme: scheme.to_owned(),
         method: String::new(),
         count: 1,
-        bytes: 0,
+        sent: 0,
+        received: 0,
     }
 }

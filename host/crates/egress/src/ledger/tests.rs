@@ -51,7 +51,8 @@ impl Desk {
             scheme: "https".to_owned(),
             method: "GET".to_owned(),
             count: 1,
-            bytes: 10,
+            sent: 10,
+            received: 1,
         };
         self.ledger.note(record, None);
     }
@@ -60,9 +61,10 @@ impl Desk {
         *self.now.lock().unwrap() += time;
     }
 
-    /// Host, count and bytes of everything written since the last look.
+    /// Host, count and bytes sent of everything written since the last look.
     fn written(&self) -> Vec<(String, u64, u64)> {
-        let mut written: Vec<_> = self.records.try_iter().map(|r| (r.host, r.count, r.bytes)).collect();
+        let written = self.records.try_iter().inspect(|r| assert_eq!(r.received, r.count, "one each"));
+        let mut written: Vec<_> = written.map(|r| (r.host, r.count, r.sent)).collect();
         written.sort();
         written
     }

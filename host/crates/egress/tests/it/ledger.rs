@@ -1,28 +1,71 @@
 //! What the operator is told.
 
-use crate::support::{Server, Setup, get, ok, request};
+use crate::support::{Server, Setup, get, ok, request, streamed};
+use gestalt_core::AppName;
+use gestalt_core::egress::AuditAllowed;
 use gestalt_core::metrics::Event;
-use http::Method;
+use gestalt_egress::{Reached, read_journal};
+use http::{HeaderValue, Method};
+use http_body_util::BodyExt;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Mutex;
 use std::time::Duration;
 
 #[tokio::test]
-async fn an_allowed_request_is_one_record_with_its_bytes() {
+async fn an_allowed_request_is_one_record() {
     let server = Server::answering("127.0.0.2", ok()).await;
     let desk = Setup::new().reach(server.address()).build();
     let response = desk.send(request(Method::PUT, &server.uri("ALLOWED.test", "/x?secret"), "12345")).await.unwrap();
-    http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
+    response.into_body().collect().await.unwrap();
     let records = desk.records();
     assert_eq!(records.len(), 1);
     let record = &records[0];
-    assert_eq!((record.app.as_str(), record.denied, record.count, record.bytes), ("probe", None, 1, 7));
+    assert_eq!((record.app.as_str(), record.denied, record.count), ("probe", None, 1));
     assert_eq!((record.host.as_str(), record.raw_host.as_str()), ("allowed.test", "ALLOWED.test"));
     assert_eq!((record.port, record.scheme.as_str(), record.method.as_str()), (server.address().port(), "http", "PUT"));
     assert_eq!((&*record.invocation_id, &*record.subject), ("i-1", "user:u"));
     assert!(!format!("{record:?}").contains("secret"));
     let events = desk.events();
     assert!(matches!(events[..], [Event::Egress { denied: None, observed: false, .. }]), "{events:?}");
+}
+
+/// A host that is allowed may be a relay. How much it got is on record, wherever in the requests it stood, and also when
+/// many requests share a record.
+#[tokio::test]
+async fn e10_an_open_relay_on_an_allowed_host_shows_by_its_volume() {
+    let journal = tempfile::tempdir().unwrap();
+    let answer = "HTTP/1.1 200 OK\r\nx-more: data\r\ncontent-length: 5\r\n\r\nrelay";
+    let mut volumes = [0; 2];
+    for (allowed, records) in [(AuditAllowed::All, 4), (AuditAllowed::Sampled, 2)] {
+        let mut server = Server::answering("127.0.0.2", answer).await;
+        let desk = Setup::new()
+            .settings(|settings| settings.audit.allowed = allowed)
+            .artifacts(journal.path())
+            .reach(server.address())
+            .build();
+        let mut sent = 0;
+        for n in 0..4 {
+            let uri = server.uri("allowed.test", &format!("/?stolen={}", "x".repeat(n * 100)));
+            let mut request = get(&uri).map(|_| streamed(&[b"12345"], true));
+            *request.method_mut() = Method::POST;
+            request.headers_mut().insert("x-stolen", HeaderValue::from_static("data"));
+            request.headers_mut().insert("content-length", HeaderValue::from_static("5"));
+            desk.send(request).await.unwrap().into_body().collect().await.unwrap();
+            let seen = server.report().await;
+            sent += seen.split_once("\r\n\r\n").unwrap().0.len() + "\r\n\r\n12345".len();
+        }
+        volumes[usize::from(allowed == AuditAllowed::All)] = sent as u64;
+        desk.egress.flush();
+        let written = desk.records();
+        let sums = written.iter().fold((0, 0, 0), |sums, r| (sums.0 + r.count, sums.1 + r.sent, sums.2 + r.received));
+        assert_eq!((written.len(), sums), (records, (4, sent as u64, 4 * answer.len() as u64)), "{allowed:?}");
+    }
+    // The report says the same, of both runs.
+    let rows = read_journal(journal.path(), &AppName::parse("probe").unwrap()).unwrap();
+    let sums = |row: &Reached| (row.host.clone(), row.allowed, row.sent, row.received);
+    let expect = volumes.map(|sent| ("allowed.test".to_owned(), 4, sent, 4 * answer.len() as u64));
+    assert_eq!(rows.iter().map(sums).collect::<BTreeSet<_>>(), expect.into());
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ async fn an_observed_app_reaches_what_it_would_not_and_is_recorded_with_the_reas
         assert_eq!((head.status.as_u16(), desk.asked()), (200, vec![host.to_owned()]));
         let records = desk.records();
         assert_eq!((records.len(), records[0].denied, records[0].observed), (1, Some(reason), true), "{host}");
-        assert_eq!(records[0].bytes, 2);
+        assert_eq!(records[0].received, ok().len() as u64);
         let events = desk.events();
         assert!(matches!(events[..], [Event::Egress { denied: Some(_), observed: true, .. }]), "{events:?}");
     }

@@ -20,6 +20,7 @@ use http_body_util::{BodyExt, Full};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,7 @@ pub(crate) struct Setup {
     /// Answers by name, one per query; the last one stays.
     pub(crate) names: Vec<(&'static str, Vec<&'static [&'static str]>)>,
     pub(crate) listeners: Arc<SelfListeners>,
+    pub(crate) artifacts: Option<PathBuf>,
 }
 
 impl Setup {
@@ -54,6 +56,7 @@ impl Setup {
             },
             names: vec![("allowed.test", vec![&["127.0.0.2"]]), ("a.wild.test", vec![&["127.0.0.2"]])],
             listeners: Arc::default(),
+            artifacts: None,
         }
     }
 
@@ -80,6 +83,12 @@ impl Setup {
 
     pub(crate) fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.settings);
+        self
+    }
+
+    /// Keeps a journal in this directory.
+    pub(crate) fn artifacts(mut self, dir: &Path) -> Self {
+        self.artifacts = Some(dir.to_owned());
         self
     }
 
@@ -115,7 +124,7 @@ impl Setup {
             meter: meter.clone(),
             listeners: self.listeners,
             clock,
-            artifacts: None,
+            artifacts: self.artifacts,
         };
         let egress = Egress::build(settings, parts).unwrap();
         let rules = Rules { allowed, ..self.rules };
