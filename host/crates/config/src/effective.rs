@@ -92,6 +92,7 @@ impl Deployment {
         set("server.agent.defaultToolNarrowingThreshold", Tree::Number(Number::from(200), "200".into()));
         set("server.egress.defaultAction", text("allow"));
         set("server.egress.privateNetworks", text("deny"));
+        set("server.egress.sandbox", text("best-effort"));
         if let Some(url) = &server.relay_base_url {
             set("server.runtime.relayBaseUrl", text(url));
         }

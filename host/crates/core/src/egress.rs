@@ -10,10 +10,12 @@ use http_body_util::combinators::UnsyncBoxBody;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod native;
 mod redirect;
 mod rules;
 mod settings;
 
+pub use native::{ConnectSettings, Sandbox};
 pub use redirect::{MAX_REDIRECTS, follow};
 pub use rules::{Entry, HeldCredential, Rules};
 pub use settings::{
@@ -43,6 +45,19 @@ pub trait Outbound: Send + Sync + 'static {
     /// Takes note of an attempt to get out by another way, which whoever calls this has refused. Without effect where no
     /// records are kept.
     fn sidestepped(&self, _sidestep: Sidestep, _attribution: Attribution) {}
+}
+
+/// One app's way out for code that sends its requests itself: a proxy under the app's rules.
+#[async_trait]
+pub trait Forward: Send + Sync + 'static {
+    /// Serves whoever connects to `listener`, as the app: nobody else can be let near it. Plain requests and tunnels pass
+    /// the same policy as [`Outbound::send`].
+    ///
+    /// Loops until it is dropped, which ends every connection.
+    ///
+    /// # Errors
+    /// When the listener cannot be used at all.
+    async fn run(&self, listener: std::net::TcpListener) -> std::io::Result<()>;
 }
 
 /// A way out other than a request. None of them leads anywhere.

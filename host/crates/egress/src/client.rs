@@ -20,7 +20,9 @@ use crate::uri::Target;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use gestalt_core::AppName;
-use gestalt_core::egress::{Attribution, Body, DenyReason, EgressError, Outbound, Rules, SendOptions, Sidestep};
+use gestalt_core::egress::{
+    Attribution, Body, ConnectSettings, DenyReason, EgressError, Outbound, Rules, SendOptions, Sidestep,
+};
 use gestalt_core::limits::EgressLimits;
 use http::header::{CONNECTION, CONTENT_ENCODING, HOST, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
@@ -84,6 +86,22 @@ impl Client {
         tracing::info!(target: "gestalt::egress", app = %self.app, version, "egress rules replaced");
     }
 
+    pub(crate) fn active(&self) -> Arc<Active> {
+        self.active.load_full()
+    }
+
+    pub(crate) fn limits(&self) -> &EgressLimits {
+        &self.limits
+    }
+
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    pub(crate) fn connect_settings(&self) -> &ConnectSettings {
+        &self.shared.connect
+    }
+
     /// What covers up the app's held credentials.
     pub(crate) fn scrubber(&self) -> Arc<Scrubber> {
         Arc::clone(self.active.load().vault.scrubber())
@@ -97,8 +115,19 @@ impl Client {
         attempt: &mut Attempt,
     ) -> Result<(Target, Grant), Refusal> {
         let target = Target::read(request.method(), request.uri())?;
+        let grant = self.admit_target(&target, active, attempt)?;
+        Ok((target, grant))
+    }
+
+    /// The destination, as far as it can be judged without asking or touching anybody. Counts against the rate.
+    pub(crate) fn admit_target(
+        &self,
+        target: &Target,
+        active: &Active,
+        attempt: &mut Attempt,
+    ) -> Result<Grant, Refusal> {
         attempt.aim(target.clone());
-        let grant = match active.admit(&target) {
+        let grant = match active.admit(target) {
             Ok(grant) => grant,
             Err(refusal) if active.observes() => {
                 attempt.observe(refusal);
@@ -115,7 +144,7 @@ impl Client {
             let limit = self.limits.requests_per_minute;
             return Err(self.over_limit("egress.requestsPerMinute", limit as usize));
         }
-        Ok((target, grant))
+        Ok(grant)
     }
 
     fn over_limit(&self, key: &'static str, limit: usize) -> Refusal {
@@ -124,7 +153,7 @@ impl Client {
     }
 
     /// A connection's permit; waits for one while not too many others do.
-    async fn permit(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Refusal> {
+    pub(crate) async fn permit(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Refusal> {
         let refused = || self.over_limit("egress.connections", self.limits.connections);
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Ok(permit);
@@ -137,7 +166,7 @@ impl Client {
         }
     }
 
-    /// Resolves once, judges the answer, connects to it and to nothing else, and shakes hands.
+    /// [`Client::reach`], and TLS if the target has it.
     async fn connect(
         &self,
         target: &Target,
@@ -145,6 +174,22 @@ impl Client {
         active: &Active,
         attempt: &mut Attempt,
     ) -> Result<Box<dyn Io>, Refusal> {
+        let stream = self.reach(target, grant, active, attempt).await?;
+        if target.tls {
+            Ok(Box::new(tls::handshake(&self.tls, &target.host, stream).await?))
+        } else {
+            Ok(Box::new(stream))
+        }
+    }
+
+    /// Resolves once, judges the answer, and connects to it and to nothing else.
+    pub(crate) async fn reach(
+        &self,
+        target: &Target,
+        grant: Grant,
+        active: &Active,
+        attempt: &mut Attempt,
+    ) -> Result<TcpStream, Refusal> {
         let lookup = &self.shared.lookup;
         let answer = lookup.addresses(&target.host, &self.lane, (self.shared.clock)()).await?;
         if let Err(refusal) = self.shared.guard.judge_all(&target.host, grant, &answer, target.port) {
@@ -155,12 +200,7 @@ impl Client {
             attempt.observe(refusal);
         }
         let vetted: Vec<SocketAddr> = connect::order(&answer, target.port, lookup.max_addresses());
-        let stream = self.dial(&vetted).await.map_err(connect_error)?;
-        if target.tls {
-            Ok(Box::new(tls::handshake(&self.tls, &target.host, stream).await?))
-        } else {
-            Ok(Box::new(stream))
-        }
+        Ok(self.dial(&vetted).await.map_err(connect_error)?)
     }
 
     /// A connection to one of `vetted`: of our own, or through the operator's proxy.

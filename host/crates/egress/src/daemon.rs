@@ -3,6 +3,7 @@
 use crate::BuildError;
 use crate::address::Guard;
 use crate::client::Client;
+use crate::forward::Forwarder;
 use crate::journal::Journal;
 use crate::ledger::{Clock, Ledger};
 use crate::listeners::SelfListeners;
@@ -13,7 +14,8 @@ use crate::vault::Mint;
 use gestalt_core::AppName;
 use gestalt_core::audit::Sink;
 use gestalt_core::egress::{
-    Action, AuditSettings, BlockedPorts, ForwardedHeaders, HeldCredential, Mode, Outbound, Proxy, Rules, Settings,
+    Action, AuditSettings, BlockedPorts, ConnectSettings, Forward, ForwardedHeaders, HeldCredential, Mode, Outbound,
+    Proxy, Rules, Settings,
 };
 use gestalt_core::limits::EgressLimits;
 use gestalt_core::metrics::Meter;
@@ -57,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) blocked_ports: BlockedPorts,
     pub(crate) forwarded: ForwardedHeaders,
     pub(crate) proxy: Option<Proxy>,
+    pub(crate) connect: ConnectSettings,
     pub(crate) mint: Mint,
     pub(crate) guard: Guard,
     pub(crate) lookup: Lookup,
@@ -79,6 +82,7 @@ impl Egress {
             blocked_ports: settings.blocked_ports,
             forwarded: settings.forwarded_headers,
             proxy: settings.proxy,
+            connect: settings.connect,
             mint: Mint::new().map_err(|error| BuildError::Random(error.to_string()))?,
             guard,
             lookup,
@@ -101,6 +105,15 @@ impl Egress {
     /// An app that has one already gets the same one, with these rules and its former limits: two would have its limits
     /// twice. Says so loudly when the rules are observed and not enforced.
     pub fn client(&self, app: AppName, rules: Rules, limits: EgressLimits) -> Arc<dyn Outbound> {
+        self.client_for(app, rules, limits)
+    }
+
+    /// The same way out as a proxy, for an app whose process sends its requests itself.
+    pub fn forward(&self, app: AppName, rules: Rules, limits: EgressLimits) -> Arc<dyn Forward> {
+        Arc::new(Forwarder::new(self.client_for(app, rules, limits)))
+    }
+
+    fn client_for(&self, app: AppName, rules: Rules, limits: EgressLimits) -> Arc<Client> {
         if rules.mode == Mode::Observe {
             tracing::warn!(
                 target: "gestalt::egress",

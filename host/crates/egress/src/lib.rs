@@ -29,6 +29,12 @@
 //! with an empty list under `defaultAction: allow` would be: its own list, `requireTls` and `privateNetworks` are
 //! observed; spelling, ports, limits, link-local and metadata addresses and the daemon's own listeners are enforced.
 //!
+//! Code that sends its requests itself, a native process, gets the same way out as a proxy ([`Egress::forward`]): a request
+//! in absolute form is sent like any other, a tunnel (`CONNECT`) passes stations 2, 3, 5, 6 and the first half of 7, and
+//! then has to begin with a TLS handshake that asks for the host it was opened for. Of what goes through a tunnel nothing
+//! more is seen: which `Host` it says, whether it tells the true name in an encrypted part of the handshake, held
+//! credentials. So a tunnel's end is as sure as the host that was allowed, and not surer.
+//!
 //! Names are resolved as absolute ones, without search domains. The system's resolver does not find names that stand in
 //! a hosts file in that form: such names belong in `server.egress.dns.hosts`.
 //!
@@ -48,6 +54,7 @@ mod connect;
 mod daemon;
 mod exchange;
 mod explain;
+mod forward;
 mod headers;
 mod journal;
 mod ledger;

@@ -43,6 +43,16 @@ impl Target {
         Ok(Self { host, port: port.unwrap_or(if tls { 443 } else { 80 }), tls, path })
     }
 
+    /// Reads the destination of a tunnel: `host:port`, both of them.
+    pub(crate) fn of_tunnel(uri: &Uri) -> Result<Self, Refusal> {
+        if uri.scheme().is_some() || uri.path_and_query().is_some() {
+            return Err(EgressError::UriInvalid.into());
+        }
+        let (host, port) = read_authority(uri).ok_or(EgressError::UriInvalid)?;
+        let port = port.ok_or(EgressError::UriInvalid)?;
+        Ok(Self { host, port, tls: true, path: PathAndQuery::from_static("/") })
+    }
+
     /// The URI of the request line: path and query, nothing else.
     pub(crate) fn origin_form(&self) -> Uri {
         Uri::from(self.path.clone())

@@ -5,9 +5,9 @@ use super::app::{Around, trimmed};
 use crate::env::Mode;
 use crate::path::KeyPath;
 use crate::raw::app::{RawAllowedHosts, RawAppEgress, RawHeldCredential};
-use crate::raw::config::RawEgressMode;
+use crate::raw::config::{RawEgressMode, RawSandbox};
 use gestalt_core::Secret;
-use gestalt_core::egress::{self, Entry, HeldCredential, Rules};
+use gestalt_core::egress::{self, Entry, HeldCredential, Rules, Sandbox};
 use gestalt_core::host::{HostPattern, PatternError};
 use http::{HeaderName, HeaderValue};
 use std::collections::BTreeMap;
@@ -32,6 +32,7 @@ pub(crate) fn rules(
         mode: raw.mode.map_or(around.egress.mode, mode),
         require_tls: raw.require_tls.unwrap_or(around.egress.require_tls),
         credentials: credentials.into_iter().map(|(_, held)| held).collect(),
+        sandbox: raw.sandbox.map_or(around.egress.sandbox, sandbox),
     }
 }
 
@@ -58,6 +59,14 @@ pub(crate) fn mode(raw: RawEgressMode) -> egress::Mode {
     match raw {
         RawEgressMode::Enforce => egress::Mode::Enforce,
         RawEgressMode::Observe => egress::Mode::Observe,
+    }
+}
+
+pub(crate) fn sandbox(raw: RawSandbox) -> Sandbox {
+    match raw {
+        RawSandbox::Required => Sandbox::Required,
+        RawSandbox::BestEffort => Sandbox::BestEffort,
+        RawSandbox::Off => Sandbox::Off,
     }
 }
 

@@ -4,11 +4,12 @@ use super::{Report, app_egress};
 use crate::path::KeyPath;
 use crate::raw::OneOrMany;
 use crate::raw::config::{
-    RawAction, RawAuditAllowed, RawBlockedPorts, RawBlockedPortsName, RawDns, RawEgressAudit, RawForwardedHeaders,
-    RawServerEgress,
+    RawAction, RawAuditAllowed, RawBlockedPorts, RawBlockedPortsName, RawConnect, RawDns, RawEgressAudit,
+    RawForwardedHeaders, RawServerEgress,
 };
 use gestalt_core::egress::{
-    Action, AllowedNetwork, AuditAllowed, AuditSettings, BlockedPorts, DnsSettings, ForwardedHeaders, Proxy, Settings,
+    Action, AllowedNetwork, AuditAllowed, AuditSettings, BlockedPorts, ConnectSettings, DnsSettings, ForwardedHeaders,
+    Proxy, Settings,
 };
 use gestalt_core::host::Host;
 use std::collections::BTreeMap;
@@ -47,6 +48,21 @@ pub(crate) fn server(report: &mut Report<'_>, at: &KeyPath, raw: RawServerEgress
         }),
         dns: dns(report, &at.key("dns"), raw.dns.unwrap_or_default()),
         audit: audit(report, &at.key("audit"), raw.audit.unwrap_or_default()),
+        connect: connect(report, &at.key("connect"), raw.connect.unwrap_or_default()),
+        sandbox: raw.sandbox.map_or(default.sandbox, app_egress::sandbox),
+    }
+}
+
+fn connect(report: &mut Report<'_>, at: &KeyPath, raw: RawConnect) -> ConnectSettings {
+    let default = ConnectSettings::default();
+    let ports = raw.ports.map(|ports| list_of_ports(report, &at.key("ports"), ports));
+    let (idle, total) = (raw.idle_timeout, raw.total_timeout);
+    ConnectSettings {
+        ports: ports.unwrap_or(default.ports),
+        idle_timeout: report.duration(&at.key("idleTimeout"), idle.as_deref(), default.idle_timeout),
+        total_timeout: report.duration(&at.key("totalTimeout"), total.as_deref(), default.total_timeout),
+        max_sent: report.size(&at.key("maxSent"), raw.max_sent.as_deref(), default.max_sent),
+        max_received: report.size(&at.key("maxReceived"), raw.max_received.as_deref(), default.max_received),
     }
 }
 
@@ -78,11 +94,13 @@ fn ports(report: &mut Report<'_>, at: &KeyPath, raw: Option<RawBlockedPorts>) ->
     match raw {
         None | Some(RawBlockedPorts::Named(RawBlockedPortsName::Fetch)) => BlockedPorts::Fetch,
         Some(RawBlockedPorts::Named(RawBlockedPortsName::None)) => BlockedPorts::None,
-        Some(RawBlockedPorts::List(list)) => {
-            let each = list.into_iter().enumerate();
-            BlockedPorts::List(each.map(|(i, port)| report.count(&at.index(i), Some(port), 1..=65_535, 0)).collect())
-        }
+        Some(RawBlockedPorts::List(list)) => BlockedPorts::List(list_of_ports(report, at, list)),
     }
+}
+
+fn list_of_ports(report: &mut Report<'_>, at: &KeyPath, raw: Vec<i64>) -> Vec<u16> {
+    let each = raw.into_iter().enumerate();
+    each.map(|(i, port)| report.count(&at.index(i), Some(port), 1..=65_535, 0)).collect()
 }
 
 fn dns(report: &mut Report<'_>, at: &KeyPath, raw: RawDns) -> DnsSettings {

@@ -1,6 +1,6 @@
 //! `apps.<name>`.
 
-use super::config::RawEgressMode;
+use super::config::{RawEgressMode, RawSandbox};
 use super::connections::{RawConnectionMode, RawConnections};
 use super::http::{RawHttpBinding, RawSecurityScheme};
 use super::placement::{RawBinding, RawPlacement};
@@ -72,6 +72,8 @@ pub(crate) struct RawAppEgress {
     pub(crate) require_tls: Option<bool>,
     /// Credentials the app uses without holding them.
     pub(crate) credentials: Option<Vec<RawHeldCredential>>,
+    /// What confines the app's process, if it is a native one and not everything is allowed.
+    pub(crate) sandbox: Option<RawSandbox>,
 }
 
 /// A credential the app uses without holding it.

@@ -67,6 +67,34 @@ pub(crate) struct RawServerEgress {
     pub(crate) dns: Option<RawDns>,
     /// Records of what was allowed and denied.
     pub(crate) audit: Option<RawEgressAudit>,
+    /// Tunnels through the proxy of a native process.
+    pub(crate) connect: Option<RawConnect>,
+    /// What confines native processes, unless everything is allowed; for apps that do not say it themselves.
+    pub(crate) sandbox: Option<RawSandbox>,
+}
+
+/// Tunnels through the proxy of a native process.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawConnect {
+    /// Where a tunnel may lead.
+    pub(crate) ports: Option<Vec<i64>>,
+    /// How long no byte may pass.
+    pub(crate) idle_timeout: Option<String>,
+    /// How long a tunnel lasts at most.
+    pub(crate) total_timeout: Option<String>,
+    /// Bytes to the server.
+    pub(crate) max_sent: Option<String>,
+    /// Bytes from the server.
+    pub(crate) max_received: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum RawSandbox {
+    Required,
+    BestEffort,
+    Off,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

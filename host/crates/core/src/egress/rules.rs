@@ -1,5 +1,6 @@
 //! One app's part of the policy.
 
+use super::native::Sandbox;
 use super::settings::Mode;
 use crate::Secret;
 use crate::host::{Host, HostPattern};
@@ -19,6 +20,8 @@ pub struct Rules {
     pub require_tls: bool,
     /// Credentials that are put into requests on their way out and that the app never sees.
     pub credentials: Vec<HeldCredential>,
+    /// What confines the app's process, if it is a native one.
+    pub sandbox: Sandbox,
 }
 
 impl Rules {

@@ -1,5 +1,6 @@
 //! What `server.egress` says: the part of the policy that all apps share, parsed and defaulted.
 
+use super::native::{ConnectSettings, Sandbox};
 use crate::Secret;
 use crate::host::Host;
 use ipnet::IpNet;
@@ -36,6 +37,10 @@ pub struct Settings {
     pub dns: DnsSettings,
     /// Audit records.
     pub audit: AuditSettings,
+    /// Tunnels through the proxy of a native process.
+    pub connect: ConnectSettings,
+    /// For apps that do not say it themselves: what confines native processes. Default best-effort.
+    pub sandbox: Sandbox,
 }
 
 impl Default for Settings {
@@ -53,6 +58,8 @@ impl Default for Settings {
             ca_file: None,
             dns: DnsSettings::default(),
             audit: AuditSettings::default(),
+            connect: ConnectSettings::default(),
+            sandbox: Sandbox::default(),
         }
     }
 }

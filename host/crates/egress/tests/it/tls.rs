@@ -14,13 +14,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
 /// A certificate authority and the file that makes it trusted.
-struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     file: NamedTempFile,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -36,8 +36,18 @@ impl Authority {
         acceptor(certificate.der().clone(), &key)
     }
 
-    async fn serve(&self, name: &str) -> Server {
+    pub(crate) async fn serve(&self, name: &str) -> Server {
         self.serve_with(self.acceptor(name)).await
+    }
+
+    /// A client that trusts this authority alone.
+    pub(crate) fn connector(&self) -> tokio_rustls::TlsConnector {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        tokio_rustls::TlsConnector::from(Arc::new(builder.with_no_client_auth()))
     }
 
     /// Reports `SNI, ALPN` and the head; or that the handshake failed.

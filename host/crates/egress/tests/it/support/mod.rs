@@ -9,7 +9,8 @@ use bytes::Bytes;
 use gestalt_core::AppName;
 use gestalt_core::audit::{self, Record, Sink};
 use gestalt_core::egress::{
-    AllowedNetwork, Attribution, AuditAllowed, AuditSettings, Body, EgressError, Outbound, Rules, SendOptions, Settings,
+    AllowedNetwork, Attribution, AuditAllowed, AuditSettings, Body, EgressError, Forward, Outbound, Rules, SendOptions,
+    Settings,
 };
 use gestalt_core::host::{Host, HostPattern};
 use gestalt_core::limits::EgressLimits;
@@ -128,8 +129,8 @@ impl Setup {
         };
         let egress = Egress::build(settings, parts).unwrap();
         let rules = Rules { allowed, ..self.rules };
-        let client = egress.client(AppName::parse("probe").unwrap(), rules, self.limits);
-        Desk { egress, client, names, records, meter, now, sentinel }
+        let client = egress.client(AppName::parse("probe").unwrap(), rules.clone(), self.limits.clone());
+        Desk { egress, client, rules, limits: self.limits, names, records, meter, now, sentinel }
     }
 }
 
@@ -196,6 +197,8 @@ impl Meter for Events {
 pub(crate) struct Desk {
     pub(crate) egress: Egress,
     pub(crate) client: Arc<dyn Outbound>,
+    rules: Rules,
+    limits: EgressLimits,
     names: Arc<Names>,
     records: Arc<Records>,
     meter: Arc<Events>,
@@ -205,6 +208,13 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
+    /// The same client as a proxy, and where it listens.
+    pub(crate) fn forward(&self) -> (Arc<dyn Forward>, std::net::TcpListener) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let app = AppName::parse("probe").unwrap();
+        (self.egress.forward(app, self.rules.clone(), self.limits.clone()), listener)
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Body>, EgressError> {
         let attribution = Attribution { invocation_id: "i-1".into(), subject: "user:u".into() };
         self.client.send(request, SendOptions { attribution, ..SendOptions::default() }).await

@@ -1,0 +1,475 @@
+//! The way out as a proxy: rows E12 and N10–N13, and the bounds of tunnels.
+
+use crate::support::{Desk, Server, Setup, get, ok, read_head};
+use crate::tls::Authority;
+use gestalt_core::audit;
+use gestalt_core::egress::{ConnectSettings, Mode};
+use gestalt_core::limits::ByteSize;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls_pki_types::ServerName;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+/// An app's proxy, on a socket that stands for the one inside of its network.
+struct Proxy {
+    desk: Desk,
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Proxy {
+    fn launch(desk: Desk) -> Self {
+        let (forward, listener) = desk.forward();
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move { forward.run(listener).await.unwrap() });
+        Self { desk, address, task }
+    }
+
+    /// As `setup` says, with tunnels to this server's port.
+    fn before(server: &Server, setup: Setup) -> Self {
+        let port = server.address().port();
+        let setup = setup.reach(server.address()).settings(|settings| settings.connect.ports = vec![443, port]);
+        Self::launch(setup.build())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "what the app does, which can reach nothing else")]
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends one request; its answer's status and body.
+    async fn ask(&self, request: &str) -> (u16, String) {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{request:?}: {answer:?}"));
+        (head[9..12].parse().unwrap(), body.to_owned())
+    }
+
+    async fn get(&self, uri: &str) -> (u16, String) {
+        self.ask(&format!("GET {uri} HTTP/1.1\r\nhost: evil.test\r\nconnection: close\r\n\r\n")).await
+    }
+
+    /// A tunnel, or the status of the refusal and its text.
+    async fn tunnel(&self, authority: &str) -> Result<TcpStream, (u16, String)> {
+        let mut stream = self.connect().await;
+        let request = format!("CONNECT {authority} HTTP/1.1\r\nhost: {authority}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let read = stream.read_u8().await;
+            head.push(read.unwrap_or_else(|error| panic!("{authority}: {error}: {}", String::from_utf8_lossy(&head))));
+        }
+        let head = String::from_utf8(head).unwrap();
+        let status = head[9..12].parse().unwrap();
+        if status == 200 {
+            return Ok(stream);
+        }
+        let length = head.to_lowercase();
+        let length =
+            length.split_once("content-length: ").map_or(0, |(_, rest)| rest.lines().next().unwrap().parse().unwrap());
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await.unwrap();
+        Err((status, String::from_utf8(body).unwrap()))
+    }
+
+    /// The next record, once it is written.
+    async fn record(&self) -> audit::Egress {
+        let wait = async {
+            loop {
+                if let Some(record) = self.desk.records().pop() {
+                    return record;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), wait).await.expect("a record")
+    }
+}
+
+/// What a client that wants to talk to `name` begins with.
+fn hello(name: &str, sni: bool) -> Vec<u8> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+    config.enable_sni = sni;
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut bytes = Vec::new();
+    ClientConnection::new(Arc::new(config), name).unwrap().write_tls(&mut bytes).unwrap();
+    bytes
+}
+
+/// Reports all it gets, and answers `seen`.
+async fn listening() -> Server {
+    Server::start("127.0.0.2", |mut stream, reports| async move {
+        let mut all = Vec::new();
+        let mut chunk = [0; 4096];
+        loop {
+            match stream.read(&mut chunk).await {
+                Ok(0) | Err(_) => break,
+                Ok(length) => {
+                    all.extend_from_slice(&chunk[..length]);
+                    let _ = stream.write_all(b"seen").await;
+                }
+            }
+        }
+        let _ = reports.send(format!("{} bytes", all.len()));
+    })
+    .await
+}
+
+#[tokio::test]
+async fn requests_in_absolute_form_go_the_way_of_all_others() {
+    let mut server = Server::answering("127.0.0.2", ok()).await;
+    let proxy = Proxy::before(&server, Setup::new());
+    let uri = server.uri("ALLOWED.test", "/x?y");
+    assert_eq!(proxy.get(&uri).await, (200, "ok".to_owned()));
+    let seen = server.report().await;
+    assert!(seen.starts_with("GET /x?y HTTP/1.1\r\n"), "{seen}");
+    assert!(seen.contains(&format!("host: allowed.test:{}\r\n", server.address().port())) && !seen.contains("evil"));
+    let record = proxy.record().await;
+    assert_eq!((record.host.as_str(), record.method.as_str(), record.denied), ("allowed.test", "GET", None));
+
+    let post = format!(
+        "POST {uri} HTTP/1.1\r\nhost: x\r\nproxy-authorization: Basic eDp5\r\nx-forwarded-for: 1.2.3.4\r\n\
+         content-length: 4\r\nconnection: close\r\n\r\nbody"
+    );
+    assert_eq!(proxy.ask(&post).await.0, 200);
+    let seen = server.report().await;
+    assert!(seen.starts_with("POST /x?y") && seen.contains("content-length: 4\r\n"), "{seen}");
+    assert!(!seen.contains("eDp5") && !seen.contains("1.2.3.4"), "{seen}");
+}
+
+#[tokio::test]
+async fn refusals_say_what_the_app_may_know() {
+    let server = Server::answering("127.0.0.2", ok()).await;
+    let setup = Setup::new().name("far.wild.test", &[&["10.0.0.1"]]).name("dead.wild.test", &[&["127.0.0.3"]]);
+    let dead = SocketAddr::from(([127, 0, 0, 3], server.address().port()));
+    let proxy = Proxy::before(&server, setup.reach(dead));
+    for (uri, status, text) in [
+        ("http://evil.test/", 403, "request denied: host_not_allowed\n"),
+        ("http://allowed.test:25/", 403, "request denied: port_blocked\n"),
+        ("http://far.wild.test/", 403, "destination address is prohibited\n"),
+        ("http://unknown.wild.test/", 502, "name resolution failed\n"),
+        ("/relative", 400, "request URI is invalid\n"),
+        ("http://user@allowed.test/", 400, "request URI is invalid\n"),
+    ] {
+        assert_eq!(proxy.get(uri).await, (status, text.to_owned()), "{uri}");
+    }
+    let dead = format!("http://dead.wild.test:{}/", dead.port());
+    assert_eq!(proxy.get(&dead).await, (502, "connection failed: connection refused\n".to_owned()));
+    let trace = "TRACE http://allowed.test/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    assert_eq!(proxy.ask(trace).await.0, 400);
+    assert_eq!(server.accepted(), 0);
+}
+
+/// Both ways, and a component's: one answer.
+#[tokio::test]
+async fn e12_http_and_connect_give_one_answer() {
+    let server = listening().await;
+    let setup = Setup::new()
+        .settings(|settings| settings.audit.max_records_per_minute = 1000)
+        .name("private.wild.test", &[&["10.1.2.3"]])
+        .name("meta.wild.test", &[&["169.254.169.254"]])
+        .name("loop.wild.test", &[&["127.0.0.9"]])
+        .name("half.wild.test", &[&["127.0.0.2", "10.0.0.1"]])
+        .name("mapped.wild.test", &[&["::ffff:127.0.0.2"]]);
+    let proxy = Proxy::before(&server, setup);
+    let port = server.address().port();
+    let outcome = |proxy: &Proxy| {
+        let records = proxy.desk.records();
+        let denied: Vec<_> =
+            records.iter().map(|record| (record.denied.map(|d| d.as_str()), record.host.clone())).collect();
+        (denied, proxy.desk.asked())
+    };
+    for target in [
+        "allowed.test",
+        "ALLOWED.test",
+        "allowed.test.",
+        "a.wild.test",
+        "allowed.test..",
+        "a..wild.test",
+        "evil.test",
+        "wild.test",
+        "evilwild.test",
+        "127.0.0.1",
+        "127.0.0.1.",
+        "2130706433",
+        "0x7f.1",
+        "169.254.169.254",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::1%25.wild.test]",
+        "[::1%.wild.test]",
+        "[fe80::1%25eth0]",
+        "[::1",
+        "::1",
+        "localhost",
+        "private.wild.test",
+        "meta.wild.test",
+        "loop.wild.test",
+        "half.wild.test",
+        "mapped.wild.test",
+        "unknown.wild.test",
+        "user@allowed.test",
+        "allowed.test\\.wild.test",
+        "%61llowed.test",
+        "xn--llowed-4ve.test",
+        "x\u{430}.wild.test",
+    ] {
+        let uri = format!("http://{target}:{port}/");
+        let asked_directly = uri.parse::<http::Uri>().ok();
+        let direct = match asked_directly {
+            Some(_) => Some((proxy.desk.get(&uri).await.err().map(|error| error.to_string()), outcome(&proxy))),
+            None => None,
+        };
+        // A server that is not an HTTP server answers neither; what counts is whether it was reached.
+        let (status, text) = proxy.get(&uri).await;
+        let plain = (text, outcome(&proxy));
+        let (opened, tunnel) = match proxy.tunnel(&format!("{target}:{port}")).await {
+            Ok(stream) => {
+                drop(stream);
+                (true, (String::new(), (vec![], vec![])))
+            }
+            Err((refused, text)) => {
+                assert_eq!(refused, status, "{target}");
+                (false, (text, outcome(&proxy)))
+            }
+        };
+        match opened {
+            // Reached by all three ways. The tunnel was not used, which is recorded as such.
+            true => {
+                assert!(["allowed.test", "ALLOWED.test", "allowed.test.", "a.wild.test"].contains(&target), "{target}");
+                assert_eq!(plain.1.0[0].0, None, "{target}: {plain:?}");
+                assert_eq!(proxy.record().await.denied.map(|d| d.as_str()), Some("tls"), "{target}");
+                assert_eq!(proxy.desk.asked(), plain.1.1, "{target}");
+            }
+            false => {
+                assert!(status >= 400, "{target}: {status}");
+                assert_eq!(tunnel, plain, "{target}");
+                if let Some((error, seen)) = direct {
+                    // What cannot even be said in a request line is refused before there is an attempt.
+                    assert!(plain.1.0.is_empty() || seen == plain.1, "{target}: {seen:?} {plain:?}");
+                    assert!(
+                        plain.0.is_empty() || Some(plain.0.trim().to_owned()) == error,
+                        "{target}: {plain:?} {error:?}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(server.accepted() > 0);
+}
+
+#[tokio::test]
+async fn a_tunnel_carries_tls_to_its_host() {
+    let authority = Authority::new();
+    let mut server = authority.serve("allowed.test").await;
+    let proxy = Proxy::before(&server, Setup::new());
+    let connector = authority.connector();
+    for name in ["allowed.test", "ALLOWED.TEST."] {
+        let stream = proxy.tunnel(&format!("{name}:{}", server.address().port())).await.unwrap();
+        let host = ServerName::try_from("allowed.test").unwrap();
+        let mut stream = connector.connect(host, stream).await.unwrap();
+        stream.write_all(b"GET /in HTTP/1.1\r\nhost: allowed.test\r\n\r\n").await.unwrap();
+        assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
+        drop(stream);
+        assert!(server.report().await.contains("sni allowed.test"), "{name}");
+        let record = proxy.record().await;
+        let told = (record.method.as_str(), record.host.as_str(), record.scheme.as_str(), record.denied);
+        assert_eq!(told, ("CONNECT", "allowed.test", "https", None), "{record:?}");
+        assert!(record.sent > 250 && record.received > 250, "{record:?}");
+        assert_eq!(proxy.desk.asked(), ["allowed.test"]);
+    }
+}
+
+#[tokio::test]
+async fn n10_tunnels_lead_to_their_ports_only() {
+    let server = listening().await;
+    let proxy = Proxy::launch(Setup::new().reach(server.address()).build());
+    for (port, reason) in
+        [(25, "port_blocked"), (80, "port_blocked"), (server.address().port(), "port_blocked"), (22, "port_blocked")]
+    {
+        let (status, text) = proxy.tunnel(&format!("allowed.test:{port}")).await.unwrap_err();
+        assert_eq!((status, text), (403, format!("request denied: {reason}\n")), "{port}");
+        let record = proxy.record().await;
+        let told = (record.method.as_str(), record.port, record.denied.unwrap().as_str());
+        assert_eq!(told, ("CONNECT", port, reason), "{record:?}");
+    }
+    for authority in ["allowed.test", "allowed.test:", "allowed.test:0", "allowed.test:+443", "allowed.test:65979"] {
+        let answer = proxy.ask(&format!("CONNECT {authority} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await;
+        assert_eq!(answer.0, 400, "{authority}: {answer:?}");
+    }
+    assert_eq!((proxy.desk.asked(), server.accepted()), (vec![], 0), "nobody was asked");
+}
+
+#[tokio::test]
+async fn n11_a_tunnel_is_for_its_host_alone() {
+    let mut server = listening().await;
+    let proxy = Proxy::before(&server, Setup::new());
+    let authority = format!("allowed.test:{}", server.address().port());
+    let garbage: Vec<u8> =
+        [vec![0x16, 3, 1, 0x3f, 0xff], vec![1; 0x3fff], vec![0x16, 3, 1, 0x3f, 0xff], vec![1; 0x3fff]].concat();
+    for (what, bytes) in [
+        ("another name", hello("evil.test", true)),
+        ("a sibling", hello("a.allowed.test", true)),
+        ("no name", hello("allowed.test", false)),
+        ("an address", hello("127.0.0.2", true)),
+        ("plain HTTP", b"GET / HTTP/1.1\r\nhost: allowed.test\r\n\r\n".to_vec()),
+        ("another protocol", b"SSH-2.0-x\r\n".to_vec()),
+        ("without end", garbage),
+    ] {
+        let mut stream = proxy.tunnel(&authority).await.unwrap();
+        // It may be closed while this is being written.
+        let _ = stream.write_all(&bytes).await;
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert_eq!(rest, b"", "{what}");
+        assert_eq!(server.report().await, "0 bytes", "{what}");
+        let record = proxy.record().await;
+        assert_eq!((record.denied.map(|d| d.as_str()), record.sent), (Some("tls"), 0), "{what}: {record:?}");
+    }
+    // The same tunnel, used as it is meant to be, one byte at a time.
+    let mut stream = proxy.tunnel(&authority).await.unwrap();
+    let bytes = hello("allowed.test", true);
+    for byte in &bytes {
+        stream.write_all(&[*byte]).await.unwrap();
+    }
+    let mut seen = [0; 4];
+    stream.read_exact(&mut seen).await.unwrap();
+    drop(stream);
+    assert_eq!((&seen, server.report().await), (b"seen", format!("{} bytes", bytes.len())));
+    let record = proxy.record().await;
+    assert_eq!((record.denied, record.sent, record.received), (None, bytes.len() as u64, 4));
+}
+
+#[tokio::test]
+async fn n11_an_address_is_asked_for_without_a_name() {
+    let mut server = listening().await;
+    let proxy = Proxy::before(&server, Setup::new().hosts(&["127.0.0.2"]));
+    let authority = server.address().to_string();
+    for (bytes, expect) in [(hello("127.0.0.2", true), true), (hello("evil.test", true), false)] {
+        let mut stream = proxy.tunnel(&authority).await.unwrap();
+        stream.write_all(&bytes).await.unwrap();
+        let mut rest = Vec::new();
+        stream.shutdown().await.unwrap();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert_eq!(rest == b"seen", expect);
+        assert_eq!(server.report().await, format!("{} bytes", if expect { bytes.len() } else { 0 }));
+        assert_eq!(proxy.record().await.denied.is_none(), expect);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn n11_a_tunnel_that_says_nothing_is_closed() {
+    let mut server = listening().await;
+    let proxy = Proxy::before(&server, Setup::new());
+    let mut stream = proxy.tunnel(&format!("allowed.test:{}", server.address().port())).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert_eq!((rest.len(), server.report().await), (0, "0 bytes".to_owned()));
+    assert_eq!(proxy.record().await.denied.map(|d| d.as_str()), Some("tls"));
+}
+
+/// A refused spelling never becomes a tunnel; `e12` has the whole table.
+#[tokio::test]
+async fn n12_zone_ids_and_mapped_addresses() {
+    let server = listening().await;
+    let proxy = Proxy::before(&server, Setup::new());
+    for host in
+        ["[::1%25.wild.test]", "[::ffff:127.0.0.2%25.wild.test]", "[::ffff:127.0.0.2]", "[::1]", "[allowed.test]"]
+    {
+        let (status, _) = proxy.tunnel(&format!("{host}:{}", server.address().port())).await.unwrap_err();
+        assert!(matches!(status, 400 | 403), "{host}: {status}");
+    }
+    assert_eq!((proxy.desk.asked(), server.accepted()), (vec![], 0));
+}
+
+#[tokio::test]
+async fn n13_a_tunnel_leads_where_its_one_lookup_led() {
+    let server = listening().await;
+    let setup = Setup::new().name("a.wild.test", &[&["127.0.0.2"], &["10.0.0.1"]]);
+    let proxy = Proxy::before(&server, setup);
+    let authority = format!("a.wild.test:{}", server.address().port());
+    drop(proxy.tunnel(&authority).await.unwrap());
+    assert_eq!(proxy.desk.asked(), ["a.wild.test"]);
+    proxy.record().await;
+    let (status, text) = proxy.tunnel(&authority).await.unwrap_err();
+    assert_eq!((status, text.as_str()), (403, "destination address is prohibited\n"));
+    assert_eq!((proxy.desk.asked(), server.accepted()), (vec!["a.wild.test".to_owned()], 1));
+    assert_eq!(proxy.record().await.denied.map(|d| d.as_str()), Some("address_prohibited"));
+}
+
+#[tokio::test]
+async fn tunnels_hold_permits_and_are_observed_like_requests() {
+    let server = listening().await;
+    let setup = Setup::new()
+        .name("evil.test", &[&["127.0.0.2"]])
+        .rules(|rules| rules.mode = Mode::Observe)
+        .limits(|limits| (limits.connections, limits.connect_timeout) = (1, Duration::from_millis(50)));
+    let proxy = Proxy::before(&server, setup);
+    let authority = format!("evil.test:{}", server.address().port());
+    let held = proxy.tunnel(&authority).await.unwrap();
+    let (status, text) = proxy.tunnel(&authority).await.unwrap_err();
+    assert_eq!((status, text.as_str()), (503, "connection limit reached\n"));
+    let record = proxy.record().await;
+    assert_eq!(record.denied.map(|d| d.as_str()), Some("limit"));
+    drop(held);
+    let record = proxy.record().await;
+    assert_eq!(record.denied.map(|d| d.as_str()), Some("tls"), "{record:?}");
+    let mut used = proxy.tunnel(&authority).await.unwrap();
+    used.write_all(&hello("evil.test", true)).await.unwrap();
+    used.read_u8().await.unwrap();
+    drop(used);
+    let record = proxy.record().await;
+    assert_eq!((record.observed, record.denied.map(|d| d.as_str())), (true, Some("host_not_allowed")));
+}
+
+/// Every bound of a tunnel ends it, and is counted under the name the config has for it.
+#[tokio::test]
+async fn tunnels_are_bounded() {
+    let first = hello("allowed.test", true);
+    let most = |sent: u64, received: u64| ConnectSettings {
+        max_sent: ByteSize(first.len() as u64 + sent),
+        max_received: ByteSize(received),
+        ..ConnectSettings::default()
+    };
+    let short = Duration::from_millis(300);
+    for (settings, limit) in [
+        (most(3, 1000), "egress.connect.maxSent"),
+        (most(1000, 7), "egress.connect.maxReceived"),
+        (ConnectSettings { idle_timeout: short, ..ConnectSettings::default() }, "egress.connect.idleTimeout"),
+        (ConnectSettings { total_timeout: short, ..ConnectSettings::default() }, "egress.connect.totalTimeout"),
+    ] {
+        let server = listening().await;
+        let proxy = Proxy::before(&server, Setup::new().settings(|all| all.connect = settings));
+        let mut stream = proxy.tunnel(&format!("allowed.test:{}", server.address().port())).await.unwrap();
+        stream.write_all(&first).await.unwrap();
+        stream.read_exact(&mut [0; 4]).await.unwrap();
+        stream.write_all(b"more").await.unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        proxy.record().await;
+        let events = format!("{:?}", proxy.desk.events());
+        assert!(events.contains(limit), "{limit}: {events}");
+    }
+}
+
+#[tokio::test]
+async fn a_component_gets_no_tunnel() {
+    let desk = Setup::new().build();
+    let mut request = get("http://allowed.test/");
+    *request.method_mut() = http::Method::CONNECT;
+    desk.refused(request, "MethodInvalid", "method_invalid", &[]).await;
+}
