@@ -98,7 +98,7 @@ fn v6(ip: Ipv6Addr, nat64: bool) -> Classes {
         }
         [0x2001, 0, ..] => Classes::SPECIAL | v4(Ipv4Addr::from_bits(!low.to_bits())),
         // 2001:db8::/32 and 3fff::/20 are for documentation, the rest of 2001::/23 for protocols
-        [0x2001, 0xdb8 | ..=0x1ff, ..] | [0x3fff, ..=0xfff, ..] => Classes::SPECIAL,
+        [0x2001, 0xdb8 | 0..=0x1ff, ..] | [0x3fff, 0..=0xfff, ..] => Classes::SPECIAL,
         [0xfe80..=0xfebf, ..] => Classes::LINK | Classes::SPECIAL,
         // Metadata of AWS and of Google Cloud
         [0xfd00, 0xec2, ..] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] => Classes::LINK | Classes::SPECIAL,
