@@ -16,7 +16,7 @@ mod rules;
 mod settings;
 
 pub use native::{ConnectSettings, Sandbox};
-pub use redirect::{MAX_REDIRECTS, follow};
+pub use redirect::{FollowError, MAX_REDIRECTS, follow};
 pub use rules::{Entry, HeldCredential, Rules};
 pub use settings::{
     Action, AllowedNetwork, AuditAllowed, AuditSettings, BlockedPorts, DnsSettings, ForwardedHeaders, Mode,

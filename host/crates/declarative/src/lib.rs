@@ -3,6 +3,9 @@
 //! A surface is compiled once, when the app is built: methods, path templates and header names are checked, and every
 //! declared parameter is assigned its place in the request. A call then only fills in values.
 //!
+//! An upstream that redirects is followed, by the rules of [`follow`](gestalt_core::egress::follow): each hop is judged
+//! like a request of its own, and one that leads where the app may not go ends the call with an error.
+//!
 //! * [`RestSurface`], [`RestOperation`]: what the manifest says, in this crate's own words.
 //! * [`RestExecutor`]: one `surfaces.rest` as an [`Executor`](gestalt_core::Executor).
 //! * [`DeclarativeError`]: why a surface cannot be compiled.

@@ -3,18 +3,49 @@
 
 use super::{Body, DenyReason, EgressError, Outbound, SendOptions};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderMap, LOCATION};
+use http::header::{
+    ACCEPT, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
+    LOCATION, USER_AGENT,
+};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
+use std::fmt;
 use url::Url;
 
 /// Redirects that are followed for one request. Against servers that send a client round in a circle.
 pub const MAX_REDIRECTS: usize = 5;
 
+/// Bytes of a host name in an error. As many as a name has; a server may write more.
+const LONGEST_NAME: usize = 253;
+
+/// What goes with a request also to where another host sends it. Of every other field only whoever set it knows whether
+/// it is a secret: not `Authorization` and `Cookie` alone, also a key in a field of its own.
+const TRAVELS: [HeaderName; 6] =
+    [ACCEPT, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, USER_AGENT];
+
+/// Why a request got no answer, after redirects or before the first.
+#[derive(Clone, Debug, thiserror::Error)]
+pub struct FollowError {
+    /// The host a redirect led to, if that is where it went wrong.
+    pub to: Option<String>,
+    /// What went wrong.
+    pub source: EgressError,
+}
+
+impl fmt::Display for FollowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.to {
+            Some(host) => write!(f, "redirected to {host}: {}", self.source),
+            None => self.source.fmt(f),
+        }
+    }
+}
+
 /// Sends `request` and follows redirects, each of which is judged by the policy like a request of its own.
 ///
-/// `Authorization`, `Cookie` and what `secret_headers` names go to the first host, port and scheme only. A 303 becomes a
-/// `GET` without body, a 301 or 302 does when it was a `POST`; the others repeat method and body.
+/// A 303 becomes a `GET` without body, a 301 or 302 does when it was a `POST`; the others repeat method and body. To
+/// another host, port or scheme go the type and language of the content, what is accepted and the user agent; no other
+/// header field does.
 ///
 /// # Errors
 /// As [`Outbound::send`]; `Denied(SchemeInvalid)` for a redirect from https to http, and
@@ -23,18 +54,20 @@ pub async fn follow(
     outbound: &dyn Outbound,
     request: Request<Bytes>,
     options: &SendOptions,
-    secret_headers: &[http::HeaderName],
-) -> Result<Response<Body>, EgressError> {
+) -> Result<Response<Body>, FollowError> {
     let (mut head, mut body) = request.into_parts();
+    let mut to = None;
     for _ in 0..=MAX_REDIRECTS {
         let mut hop = Request::new(Full::new(body.clone()).map_err(|never| match never {}).boxed_unsync());
         *hop.method_mut() = head.method.clone();
         *hop.uri_mut() = head.uri.clone();
         *hop.headers_mut() = head.headers.clone();
-        let response = outbound.send(hop, options.clone()).await?;
-        let Some(next) = target(&head.uri, &response)? else { return Ok(response) };
+        let failed = |source| FollowError { to: to.clone(), source };
+        let response = outbound.send(hop, options.clone()).await.map_err(failed)?;
+        let Some(next) = target(&head.uri, &response).map_err(failed)? else { return Ok(response) };
+        to = next.host().map(|host| host.chars().take(LONGEST_NAME).collect());
         if head.uri.scheme_str() == Some("https") && next.scheme_str() != Some("https") {
-            return Err(EgressError::Denied(DenyReason::SchemeInvalid));
+            return Err(FollowError { to, source: EgressError::Denied(DenyReason::SchemeInvalid) });
         }
         let post = head.method == Method::POST;
         match response.status() {
@@ -43,11 +76,11 @@ pub async fn follow(
             _ => {}
         }
         if !same_origin(&head.uri, &next) {
-            drop_secrets(&mut head.headers, secret_headers);
+            head.headers = for_another(&head.headers);
         }
         head.uri = next;
     }
-    Err(EgressError::Protocol(format!("more than {MAX_REDIRECTS} redirects")))
+    Err(FollowError { to, source: EgressError::Protocol(format!("more than {MAX_REDIRECTS} redirects")) })
 }
 
 /// Where an answer redirects to; `None` when it does not.
@@ -69,10 +102,13 @@ fn drop_body(head: &mut http::request::Parts, body: &mut Bytes) {
     }
 }
 
-fn drop_secrets(headers: &mut HeaderMap, more: &[http::HeaderName]) {
-    for name in [AUTHORIZATION, COOKIE].iter().chain(more) {
-        headers.remove(name);
-    }
+/// What of a request's head may be told to another host.
+fn for_another(headers: &HeaderMap) -> HeaderMap {
+    headers
+        .iter()
+        .filter(|(name, _)| TRAVELS.contains(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 fn same_origin(one: &Uri, other: &Uri) -> bool {

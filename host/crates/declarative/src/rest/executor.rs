@@ -5,11 +5,11 @@ use super::surface::RestSurface;
 use crate::DeclarativeError;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use gestalt_core::egress::{Attribution, Body, EgressError, Outbound, SendOptions};
+use gestalt_core::egress::{Attribution, Body, EgressError, FollowError, Outbound, SendOptions, follow};
 use gestalt_core::limits::ByteSize;
 use gestalt_core::{AppName, Call, Catalog, Credential, ExecError, Executor, Headers, Reply};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, SET_COOKIE};
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::BodyExt;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,8 +65,10 @@ impl RestExecutor {
         Ok(Self { app, plans, catalog: Arc::new(Catalog::new(operations)), outbound, limits })
     }
 
-    async fn exchange(&self, request: http::Request<Body>, options: SendOptions) -> Result<Reply, ExecError> {
-        let response = self.outbound.send(request, options).await.map_err(exec_error)?;
+    /// An upstream that moved is followed, as far as the app's own policy reaches; where it does not, the call fails
+    /// instead of handing its caller a place to go.
+    async fn exchange(&self, request: http::Request<Bytes>, options: SendOptions) -> Result<Reply, ExecError> {
+        let response = follow(&*self.outbound, request, &options).await.map_err(not_followed)?;
         let (head, body) = response.into_parts();
         let body = read(body, self.limits.response).await?;
         Ok(Reply { status: head.status.as_u16(), headers: passed_on(&head.headers), body })
@@ -115,12 +117,8 @@ impl Executor for RestExecutor {
     async fn shutdown(&self) {}
 }
 
-fn message(built: Built) -> http::Request<Body> {
-    let body = match built.body {
-        Some(text) => Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync(),
-        None => Empty::new().map_err(|never| match never {}).boxed_unsync(),
-    };
-    let mut request = http::Request::new(body);
+fn message(built: Built) -> http::Request<Bytes> {
+    let mut request = http::Request::new(built.body.map_or_else(Bytes::new, Bytes::from));
     *request.method_mut() = built.method;
     *request.uri_mut() = built.uri;
     *request.headers_mut() = built.headers;
@@ -160,8 +158,15 @@ fn passed_on(headers: &HeaderMap) -> Headers {
         .collect()
 }
 
+fn not_followed(error: FollowError) -> ExecError {
+    told(error.to_string(), &error.source)
+}
+
 fn exec_error(error: EgressError) -> ExecError {
-    let text = error.to_string();
+    told(error.to_string(), &error)
+}
+
+fn told(text: String, error: &EgressError) -> ExecError {
     match error {
         EgressError::Denied(_)
         | EgressError::UriInvalid

@@ -1,7 +1,7 @@
 //! Rows D15–D17: who the server is, and what it is told.
 
-use crate::support::{Desk, Server, Setup, get, read_head};
-use gestalt_core::egress::Settings;
+use crate::support::{Desk, Server, Setup, get, ok, read_head};
+use gestalt_core::egress::{SendOptions, Settings, follow};
 use gestalt_egress::{BuildError, Egress, Parts, SystemResolver};
 use http::HeaderValue;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -52,6 +52,10 @@ impl Authority {
 
     /// Reports `SNI, ALPN` and the head; or that the handshake failed.
     async fn serve_with(&self, acceptor: TlsAcceptor) -> Server {
+        self.serve_answer(acceptor, ok()).await
+    }
+
+    async fn serve_answer(&self, acceptor: TlsAcceptor, answer: &'static str) -> Server {
         Server::start("127.0.0.2", move |stream, reports| {
             let acceptor = acceptor.clone();
             async move {
@@ -66,7 +70,7 @@ impl Authority {
                 let told = if resumed { format!("resumed {told}") } else { told };
                 let head = read_head(&mut stream).await;
                 let _ = reports.send(told + &head);
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+                let _ = stream.write_all(answer.as_bytes()).await;
                 let _ = stream.shutdown().await;
             }
         })
@@ -167,6 +171,20 @@ async fn d13_an_address_needs_a_certificate_for_the_address() {
     }
 }
 
+/// A server that is reached in TLS cannot send the daemon on in the clear, not even to itself.
+#[tokio::test]
+async fn e03_a_redirect_out_of_tls_is_not_followed() {
+    let authority = Authority::new();
+    let answer = "HTTP/1.1 302 Found\r\nlocation: http://allowed.test/\r\ncontent-length: 0\r\n\r\n";
+    let server = authority.serve_answer(authority.acceptor("allowed.test"), answer).await;
+    let desk = authority.desk(&server);
+    let mut request = http::Request::new(bytes::Bytes::new());
+    *request.uri_mut() = uri(&server, "allowed.test").parse().unwrap();
+    let error = follow(&*desk.client, request, &SendOptions::default()).await.unwrap_err();
+    assert_eq!(error.to_string(), "redirected to allowed.test: request denied: scheme_invalid");
+    assert_eq!((desk.asked().len(), desk.records().len()), (1, 1));
+}
+
 /// A session is resumed by the app that opened it and by no other.
 #[tokio::test]
 async fn e06_tls_sessions_belong_to_one_app() {
@@ -182,7 +200,7 @@ async fn e06_tls_sessions_belong_to_one_app() {
     let rules = crate::support::allowing(&["allowed.test"]);
     let app = gestalt_core::AppName::parse("other").unwrap();
     let other = desk.egress.client(app, rules, gestalt_core::limits::EgressLimits::default());
-    other.send(get(&uri), gestalt_core::egress::SendOptions::default()).await.unwrap();
+    other.send(get(&uri), SendOptions::default()).await.unwrap();
     resumed.push(server.report().await.starts_with("resumed"));
     assert_eq!(resumed, [false, true, false]);
 }

@@ -1,7 +1,8 @@
-//! `mapping`: parameters in, request text out. `exchange`: against a real server on loopback.
+//! `mapping`: parameters in, request text out. `exchange`: against a real server on loopback. `redirects`: against two.
 
 mod exchange;
 mod mapping;
+mod redirects;
 
 use super::{RestOperation, RestSurface};
 use gestalt_core::{Parameter, ParameterLocation};
