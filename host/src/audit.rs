@@ -2,6 +2,7 @@
 //!
 //! The field names are a schema that operators' queries depend on; the golden test below is its definition.
 
+use gestalt_core::CallLink;
 use gestalt_core::audit::{Egress, Invocation, Outcome, Record, Sink};
 
 /// Writes audit records into the log.
@@ -18,6 +19,11 @@ impl Sink for LogAudit {
 
 fn given(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
+}
+
+/// `app/operation > app/operation`, the outermost call first.
+fn chain(links: &[CallLink]) -> String {
+    links.iter().map(|link| format!("{}/{}", link.app, link.operation)).collect::<Vec<_>>().join(" > ")
 }
 
 /// One macro body for both levels: tracing fixes the level of an event at compile time.
@@ -50,6 +56,7 @@ fn invocation(record: &Invocation) {
         subject_id = record.subject.as_str(),
         subject_kind = record.subject.kind(),
         caller_app = record.caller_app.as_ref().map(|app| app.as_str()),
+        caller_chain = given(&chain(&record.caller_chain)),
         authorization_decision = decision,
         credential_mode = given(&credential.mode),
         credential_subject_id = given(&credential.subject_id),
@@ -125,6 +132,10 @@ mod tests {
         assert_eq!(line, expect, "{line:#}");
     }
 
+    fn link(app: &str) -> CallLink {
+        CallLink { app: AppName::parse(app).unwrap(), operation: "run".into(), instance: String::new() }
+    }
+
     fn sample(outcome: Outcome) -> Record {
         Record::Invocation(Invocation {
             request_id: "0b6c".into(),
@@ -135,6 +146,7 @@ mod tests {
             subject: SubjectRef::parse("user:42").unwrap(),
             auth_source: "session",
             caller_app: Some(AppName::parse("triage").unwrap()),
+            caller_chain: ["inbox", "triage"].map(link).into(),
             credential: CredentialChoice { mode: "none".into(), ..CredentialChoice::default() },
             request: Arc::new(RequestMeta { client_ip: "192.0.2.1".into(), ..RequestMeta::default() }),
             duration: Duration::from_micros(1500),
@@ -150,7 +162,8 @@ mod tests {
             serde_json::json!({"level": "INFO", "target": "audit", "fields": {
                 "message": "audit", "log.type": "audit", "allowed": true, "request_id": "0b6c", "source": "http",
                 "provider": "tickets", "operation": "issues.list", "depth": 1, "auth_source": "session",
-                "subject_id": "user:42", "subject_kind": "user", "caller_app": "triage", "credential_mode": "none",
+                "subject_id": "user:42", "subject_kind": "user", "caller_app": "triage",
+                "caller_chain": "inbox/run > triage/run", "credential_mode": "none",
                 "status": 200, "duration_us": 1500, "client_ip": "192.0.2.1"
             }}),
         );
@@ -167,7 +180,8 @@ mod tests {
             serde_json::json!({"level": "INFO", "target": "audit", "fields": {
                 "message": "audit", "log.type": "audit", "allowed": true, "request_id": "0b6c", "source": "http",
                 "provider": "tickets", "operation": "issues.list", "depth": 1, "auth_source": "session",
-                "subject_id": "user:42", "subject_kind": "user", "caller_app": "triage", "credential_mode": "none",
+                "subject_id": "user:42", "subject_kind": "user", "caller_app": "triage",
+                "caller_chain": "inbox/run > triage/run", "credential_mode": "none",
                 "error": "memory limit exceeded", "limit": "memory", "duration_us": 1500, "client_ip": "192.0.2.1"
             }}),
         );
@@ -180,7 +194,8 @@ mod tests {
             serde_json::json!({"level": "WARN", "target": "audit", "fields": {
                 "message": "audit", "log.type": "audit", "allowed": false, "request_id": "0b6c", "source": "http",
                 "provider": "tickets", "operation": "issues.list", "depth": 1, "auth_source": "session",
-                "subject_id": "user:42", "subject_kind": "user", "caller_app": "triage", "credential_mode": "none",
+                "subject_id": "user:42", "subject_kind": "user", "caller_app": "triage",
+                "caller_chain": "inbox/run > triage/run", "credential_mode": "none",
                 "authorization_decision": "token_scope_denied", "duration_us": 1500, "client_ip": "192.0.2.1"
             }}),
         );

@@ -5,8 +5,11 @@ use crate::row::{LISTED, Site, at, catalogue, get, with};
 use serde_json::{Value, json};
 
 /// An app that may go nowhere, and one it can ask to go for it.
-const DEPUTY: &[(&str, &str)] =
-    &[("", "egress: {allowedHosts: [other.test]}"), ("-wide", "egress: {allowedHosts: [allowed.test]}")];
+const DEPUTY: &[(&str, &str)] = &[
+    ("", "egress: {allowedHosts: [other.test]}, invokes: [{app: e11-wide, operation: attempt}]"),
+    ("-wide", "egress: {allowedHosts: [allowed.test]}"),
+    ("-stranger", "egress: {allowedHosts: [other.test]}"),
+];
 
 catalogue! {
     Strict LISTED => e01 e02 e05 e06 e07;
@@ -57,7 +60,8 @@ fn e07(site: &Site) {
     assert!(!names.iter().any(|name| ["cookie", "authorization", "referer"].contains(name)), "{arrival:?}");
 }
 
-/// An app that has another go in its place: that one's list counts, and both are on record.
+/// An app that has another go in its place: only where that was granted, under that one's list, and with the whole chain
+/// on record.
 fn e11(site: &Site) {
     site.denied(get("allowed.test"), "HttpRequestDenied", "host_not_allowed");
     let wide = Site { app: "e11-wide".into(), house: site.house.clone() };
@@ -69,7 +73,12 @@ fn e11(site: &Site) {
     let call = format!("request_id={:?}", record.field("request_id"));
     let log = site.house.log();
     let caller = log.lines().find(|line| line.contains(&call) && line.contains("operation=\"attempt\""));
-    assert!(caller.is_some_and(|line| line.contains("caller_app=\"e11\"")), "{caller:?}");
+    let told = ["caller_app=\"e11\"", "caller_chain=\"e11/attempt\""];
+    assert!(caller.is_some_and(|line| told.iter().all(|field| line.contains(field))), "{caller:?}");
+    let stranger = Site { app: "e11-stranger".into(), house: site.house.clone() };
+    let seen = stranger.call(&invoke(get("allowed.test")));
+    assert_eq!(seen.report(), json!({"at": "service", "error": "PermissionDenied"}));
+    seen.assert_silence(&json!("a call that was not granted"));
     let seen = site.call(&invoke(get("other.test")));
     assert_eq!(seen.report()["body"]["error"], "HttpRequestDenied", "{}", seen.answer.text());
     seen.assert_silence(&json!("other.test"));

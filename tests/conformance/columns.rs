@@ -47,15 +47,22 @@ impl Column {
             }
         };
         let leave = "egress: {allowedHosts: [upstream.test]}";
+        let (below, above) = ("{app: target, operation: echo}, {app: caller, operation: descend.0}", ["echo", "fail"]);
+        let grants =
+            if helpers == ["target", "caller"] { format!("invokes: [{below}], {leave}") } else { leave.to_owned() };
         let networks: Vec<String> = ports.iter().map(|port| format!("'127.0.0.1:{port}'")).collect();
         let mut config = format!("server: {{egress: {{allowedNetworks: [{}]}}}}\napps:\n", networks.join(", "));
-        config += &app("echo", &echo, leave);
+        config += &app("echo", &echo, &grants);
         for helper in helpers {
             let rest = || package(&packages.path().join(helper), &rest(upstream.port()), &[]);
             config += &match *helper {
                 "target" => app("target", &manifest("echo"), ""),
                 "listed" => app("listed", &rest(), leave),
                 "barred" => app("barred", &rest(), "egress: {allowedHosts: [other.test]}"),
+                "caller" => {
+                    let grants = above.map(|operation| format!("{{app: echo, operation: {operation}}}")).join(", ");
+                    app("caller", &manifest("caller"), &format!("invokes: [{grants}]"))
+                }
                 example => app(example, &manifest(example), leave),
             };
         }

@@ -21,7 +21,7 @@ async fn serves_until_told_to_stop() {
         "apps:\n".to_owned(),
         app("echo", &manifest("echo"), ""),
         app("native", &manifest("echo-native-rust"), ""),
-        app("python", &manifest("echo-native-python"), ""),
+        app("python", &manifest("echo-native-python"), "invokes: [{app: fetch, operation: get}]"),
         app("fetch", &manifest("fetch"), "egress: {allowedHosts: [127.0.0.1]}"),
         app("waiting", &waiting(dir.path()), ""),
     ];

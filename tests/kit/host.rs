@@ -53,8 +53,13 @@ pub(crate) fn write_config(dir: &Path, config: &str) -> [PathBuf; 2] {
     std::os::unix::fs::symlink(compiled, own).unwrap();
     let files = ["base.yaml", "config.yaml"].map(|name| dir.join(name));
     std::fs::write(&files[0], base_config(&artifacts)).unwrap();
-    std::fs::write(&files[1], format!("apiVersion: gestaltd.config/v6\n{config}")).unwrap();
+    write_keys(dir, config);
     files
+}
+
+/// Writes the file that is merged over the base.
+pub(crate) fn write_keys(dir: &Path, config: &str) {
+    std::fs::write(dir.join("config.yaml"), format!("apiVersion: gestaltd.config/v6\n{config}")).unwrap();
 }
 
 impl TestHost {

@@ -1,4 +1,4 @@
-use crate::host::write_config;
+use crate::host::{write_config, write_keys};
 use crate::{Client, PATIENCE, eventually, gestaltd};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -45,6 +45,12 @@ impl Served {
     /// All it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+
+    /// Writes other keys in place of those it was started with, and tells it to read them.
+    pub fn reload(&self, config: &str) {
+        write_keys(self.dir.path(), config);
+        self.signal(Signal::SIGHUP);
     }
 
     /// Waits for the line that says where it listens, and returns a client of that address.

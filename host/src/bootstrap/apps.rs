@@ -50,16 +50,19 @@ pub(super) fn launch(stage: Stage, apps: Arc<Apps>) -> JoinSet<()> {
         let (stage, apps, app) = (stage.clone(), apps.clone(), app.clone());
         tasks.spawn(async move {
             let started = Instant::now();
-            match launch::app(&stage, &apps, &app).await {
+            let state = match launch::app(&stage, &apps, &app).await {
                 Ok(executor) => {
                     tracing::info!(app = %app.name, elapsed = ?started.elapsed(), "app is up");
-                    apps.set(&app.name, AppState::Up(executor));
+                    AppState::Up(executor)
                 }
                 Err(error) => {
                     let reason = format!("{error:#}");
                     tracing::error!(app = %app.name, at = %app.at, %reason, "app failed to start; its operations answer 503");
-                    apps.set(&app.name, AppState::Failed(reason.into()));
+                    AppState::Failed(reason.into())
                 }
+            };
+            if let Err(AppState::Up(unwanted)) = apps.settle(&app.name, state) {
+                unwanted.shutdown().await;
             }
         });
     }

@@ -8,6 +8,7 @@
 //! 4. `apps`: every app, concurrently and in the background. One that fails does not stop the others.
 //! 5. [`Daemon::start`] opens the doors. `/ready` says when no app is starting any more.
 //!
+//! [`Daemon::reload`] takes over what a running daemon can of a later configuration: what apps may reach and call.
 //! [`Daemon::shutdown`] goes the way back: doors, calls in flight, apps, last records.
 
 mod apps;
@@ -26,10 +27,10 @@ use crate::audit::LogAudit;
 use crate::ingress::http::{Api, Server, management_router, public_router};
 use crate::metrics::Metrics;
 use gestalt_config::Deployment;
-use gestalt_core::audit;
 use gestalt_core::service::HostServices;
+use gestalt_core::{AppName, Executor, audit};
 use gestalt_egress::{Egress, Resolver, SystemResolver};
-use gestalt_invoke::{Invoker, NestedInvoker, Settings};
+use gestalt_invoke::{Grants, Invoker, NestedInvoker, Settings};
 use gestalt_services::AppLog;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -57,6 +58,8 @@ pub struct Daemon {
     invoker: Invoker,
     running: TaskTracker,
     egress: Arc<Egress>,
+    /// What it was started from.
+    deployment: Arc<Deployment>,
     /// Ends the servers.
     stop: CancellationToken,
     servers: JoinSet<()>,
@@ -92,6 +95,7 @@ impl Daemon {
         let base_url: Arc<str> = deployment.server.base_url.as_deref().unwrap_or("").into();
         let settings = Settings { public_base_url: base_url.clone(), ..Settings::default() };
         let invoker = Invoker::new(apps.clone(), audit, metrics.clone(), settings);
+        invoker.grant(grants(&deployment));
         nested.connect(invoker.clone());
         let logs = Arc::new(blind::BlindLog::new(Arc::new(AppLog::default()), egress.clone()));
         let services = HostServices { apps: nested, logs };
@@ -113,7 +117,7 @@ impl Daemon {
             servers.spawn(Server::new(listener, management_router(api)).run(stop.clone()));
         }
         tracing::info!(%public, management = management.map(tracing::field::display), "listening");
-        Ok(Self { public, management, invoker, running, egress, stop, servers, launching })
+        Ok(Self { public, management, invoker, running, egress, deployment, stop, servers, launching })
     }
 
     /// Where callers connect.
@@ -136,6 +140,31 @@ impl Daemon {
         self.invoker.apps().wait_settled().await;
     }
 
+    /// Takes over from `deployment` what every app may reach and call from its next request on, and stops the apps that
+    /// it does not have. What else is different waits for the next start, and the log says so key by key.
+    ///
+    /// # Errors
+    /// When a secret cannot be had. Nothing has changed then.
+    pub async fn reload(&self, deployment: Deployment) -> anyhow::Result<()> {
+        for warning in deployment.warnings.iter() {
+            tracing::warn!("{warning}");
+        }
+        let newer = secrets::supply(deployment).await?;
+        let rules = newer.apps.iter().map(|(name, app)| (name.clone(), app.egress.clone()));
+        self.egress.reload(newer.server.egress.clone(), rules.collect());
+        self.invoker.grant(grants(&newer));
+        for name in self.deployment.apps.keys().filter(|name| !newer.apps.contains_key(*name)) {
+            let Some(executor) = self.invoker.apps().stop(name, "taken out of the configuration") else { continue };
+            tracing::info!(app = %name, "app is taken out of the configuration; stopping it");
+            self.running.spawn(stop(name.clone(), executor));
+        }
+        for key in self.deployment.waits_for_restart(&newer) {
+            tracing::warn!(%key, "changed, and takes effect at the next start only");
+        }
+        tracing::info!("configuration reloaded");
+        Ok(())
+    }
+
     /// Closes the doors, lets calls in flight finish, then stops the apps and writes the last records.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
@@ -147,14 +176,28 @@ impl Daemon {
         self.launching.shutdown().await;
         let mut stopping = JoinSet::new();
         for (app, executor) in self.invoker.apps().drain() {
-            stopping.spawn(async move {
-                if tokio::time::timeout(DRAIN, executor.shutdown()).await.is_err() {
-                    tracing::warn!(%app, "app did not stop within {DRAIN:?}");
-                }
-            });
+            stopping.spawn(stop(app, executor));
         }
         while stopping.join_next().await.is_some() {}
         self.egress.flush();
+    }
+}
+
+/// Which apps may call which.
+fn grants(deployment: &Deployment) -> Grants {
+    let mut grants = Grants::default();
+    for app in deployment.apps.values() {
+        for granted in &app.invokes {
+            let Some(operation) = &granted.operation else { continue };
+            grants.add(app.name.clone(), granted.app.clone(), operation.clone());
+        }
+    }
+    grants
+}
+
+async fn stop(app: AppName, executor: Arc<dyn Executor>) {
+    if tokio::time::timeout(DRAIN, executor.shutdown()).await.is_err() {
+        tracing::warn!(%app, "app did not stop within {DRAIN:?}");
     }
 }
 

@@ -2,14 +2,14 @@
 
 use super::Sources;
 use crate::bootstrap::{Daemon, Options};
-use anyhow::Context;
-use gestalt_config::Mode;
+use anyhow::{Context, anyhow};
+use gestalt_config::{Deployment, Mode};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Loads the configuration, starts the daemon and drains it on SIGINT or SIGTERM.
+/// Loads the configuration, starts the daemon, reads again what can be reloaded on SIGHUP, and drains it on SIGINT or
+/// SIGTERM.
 pub(super) fn run(sources: &Sources) -> anyhow::Result<()> {
-    let deployment =
-        sources.load(Mode::Strict).map_err(|problems| anyhow::anyhow!("configuration refused\n{problems}"))?;
+    let deployment = load(sources)?;
     crate::telemetry::launch();
     // The one TLS implementation of the process; a second installation attempt can only come from a test.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -17,13 +17,31 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
         let daemon = Daemon::start(deployment, Options::default()).await?;
-        tokio::select! {
-            _ = interrupt.recv() => tracing::info!("SIGINT: shutting down"),
-            _ = terminate.recv() => tracing::info!("SIGTERM: shutting down"),
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => break tracing::info!("SIGINT: shutting down"),
+                _ = terminate.recv() => break tracing::info!("SIGTERM: shutting down"),
+                _ = hangup.recv() => {
+                    tracing::info!("SIGHUP: reading the configuration again");
+                    if let Err(error) = reload(&daemon, sources).await {
+                        tracing::error!("not reloaded, all stays as it was: {error:#}");
+                    }
+                }
+            }
         }
         daemon.shutdown().await;
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+fn load(sources: &Sources) -> anyhow::Result<Deployment> {
+    sources.load(Mode::Strict).map_err(|problems| anyhow!("configuration refused\n{problems}"))
+}
+
+async fn reload(daemon: &Daemon, sources: &Sources) -> anyhow::Result<()> {
+    let sources = sources.clone();
+    daemon.reload(tokio::task::spawn_blocking(move || load(&sources)).await??).await
 }

@@ -13,6 +13,7 @@
 //!   never ignored; where it is a restriction, what it restricts is not started.
 //! * Secrets are referred to, not held: [`Deployment::secret_refs`] says what is needed, [`Deployment::with_secrets`] takes
 //!   it. [`Deployment::read_packages`] checks what deployment and packages must agree on.
+//! * [`Deployment::waits_for_restart`] compares with a later reading, for a daemon that is told to read again.
 //! * A new key goes into `raw` (what may be written), into a checked type, and into `check` (what it means).
 //!
 //! **Invariant:** nothing live comes out of here: no socket, no process, no task; files are read and closed.
@@ -33,6 +34,7 @@ mod packages;
 mod path;
 mod problem;
 mod raw;
+mod reload;
 mod requires;
 pub mod schema;
 mod secrets;

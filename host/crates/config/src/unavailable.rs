@@ -9,7 +9,7 @@ use crate::tree::{Node, Patterns};
 use std::sync::LazyLock;
 
 /// Paths, and what is missing without the feature where that is not plain from the key itself.
-const KEYS: [(&str, &str); 52] = [
+const KEYS: [(&str, &str); 54] = [
     ("authorization.policies.*", ""),
     ("authorization.models.*", ""),
     ("authorization.relationships", ""),
@@ -52,7 +52,9 @@ const KEYS: [(&str, &str); 52] = [
     ("apps.*.dev", ""),
     ("apps.*.http", ""),
     ("apps.*.indexeddb", ""),
-    ("apps.*.invokes", ""),
+    ("apps.*.invokes.*.credentialMode", "calls of other apps use no stored credential"),
+    ("apps.*.invokes.*.runAs", "such an app calls on its caller's behalf"),
+    ("apps.*.invokes.*.surface", "GraphQL surfaces cannot be called"),
     ("apps.*.mcp", ""),
     ("apps.*.s3", ""),
     ("apps.*.securitySchemes", ""),

@@ -1,7 +1,7 @@
 //! The records that say what happened: one per invocation, and one per coalesced egress attempt.
 
 use crate::egress::DenyReason;
-use crate::{AppName, Origin, RequestMeta, SubjectRef};
+use crate::{AppName, CallLink, Origin, RequestMeta, SubjectRef};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +52,8 @@ pub struct Invocation {
     pub auth_source: &'static str,
     /// The app that made a nested call.
     pub caller_app: Option<AppName>,
+    /// The calls it is nested in, from the outermost down to the one that made it. Empty for a call from outside.
+    pub caller_chain: Vec<CallLink>,
     /// Credential that was used: mode, subject, connection, instance; empty parts were not decided.
     pub credential: crate::CredentialChoice,
     /// Network side of the outermost request.

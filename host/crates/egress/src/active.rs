@@ -1,5 +1,6 @@
 //! An app's rules as they are at the moment: what a reload replaces, and a request looks at once.
 
+use crate::daemon::Common;
 use crate::policy::{Grant, Policy};
 use crate::refusal::Refusal;
 use crate::uri::Target;
@@ -7,6 +8,7 @@ use crate::vault::{Mint, Vault};
 use gestalt_core::AppName;
 use gestalt_core::egress::{Action, DenyReason, EgressError, Mode, Rules};
 use gestalt_core::host::Host;
+use std::sync::Arc;
 
 /// One version of an app's rules, ready to decide.
 #[derive(Debug)]
@@ -14,16 +16,20 @@ pub(crate) struct Active {
     app: AppName,
     /// Rises with every replacement, so that a log line can be told to speak of the rules before or after it.
     pub(crate) version: u64,
+    pub(crate) common: Arc<Common>,
     policy: Policy,
     rules: Rules,
     pub(crate) vault: Vault,
 }
 
 impl Active {
-    pub(crate) fn new(app: AppName, rules: Rules, default: Action, mint: &Mint, version: u64) -> Self {
+    /// Without rules of its own an app reaches nothing, whatever the default is.
+    pub(crate) fn new(app: AppName, rules: Option<Rules>, common: Arc<Common>, mint: &Mint, version: u64) -> Self {
+        let default = if rules.is_some() { common.default_action } else { Action::Deny };
+        let rules = rules.unwrap_or_default();
         let policy = Policy::new(&rules.allowed, default);
         let vault = Vault::new(mint, &app, &rules.credentials);
-        Self { app, version, policy, rules, vault }
+        Self { app, version, common, policy, rules, vault }
     }
 
     /// Whether what the app's own policy refuses is sent all the same.

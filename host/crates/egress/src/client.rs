@@ -4,7 +4,7 @@ use crate::active::Active;
 use crate::attempt::Attempt;
 use crate::body::{Pace, RequestBody, ResponseBody, ScrubbedBody, cover};
 use crate::connect;
-use crate::daemon::Shared;
+use crate::daemon::{Common, Shared};
 use crate::exchange::{Exchange, Io, Patience};
 use crate::headers;
 use crate::ledger::Ledger;
@@ -20,9 +20,7 @@ use crate::uri::Target;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use gestalt_core::AppName;
-use gestalt_core::egress::{
-    Attribution, Body, ConnectSettings, DenyReason, EgressError, Outbound, Rules, SendOptions, Sidestep,
-};
+use gestalt_core::egress::{Attribution, Body, DenyReason, EgressError, Outbound, Rules, SendOptions, Sidestep};
 use gestalt_core::limits::EgressLimits;
 use http::header::{CONNECTION, CONTENT_ENCODING, HOST, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
@@ -58,19 +56,21 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(
         app: AppName,
-        rules: Rules,
+        rules: Option<Rules>,
         limits: EgressLimits,
+        common: Arc<Common>,
         shared: Arc<Shared>,
         ledger: Arc<Ledger>,
     ) -> Self {
         let now = (shared.clock)();
+        let lane = common.lookup.lane(now);
         Self {
-            active: ArcSwap::from_pointee(Active::new(app.clone(), rules, shared.default_action, &shared.mint, 1)),
+            active: ArcSwap::from_pointee(Active::new(app.clone(), rules, common, &shared.mint, 1)),
             tls: tls::for_app(&shared.tls),
             permits: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
             waiting: AtomicUsize::new(0),
             requests: Mutex::new(Rate::new(limits.requests_per_minute, now)),
-            lane: shared.lookup.lane(now),
+            lane,
             app,
             limits,
             shared,
@@ -78,12 +78,12 @@ impl Client {
         }
     }
 
-    /// Puts other rules in place. They hold for the next request; one under way ends under those it began with.
-    pub(crate) fn replace(&self, rules: Rules) {
+    /// Puts other rules in place, or none. They hold for the next request; one under way ends under those it began with.
+    pub(crate) fn replace(&self, common: Arc<Common>, rules: Option<Rules>) {
         let version = self.active.load().version + 1;
-        let (app, default) = (self.app.clone(), self.shared.default_action);
-        self.active.store(Arc::new(Active::new(app, rules, default, &self.shared.mint, version)));
-        tracing::info!(target: "gestalt::egress", app = %self.app, version, "egress rules replaced");
+        let (app, closed) = (self.app.clone(), rules.is_none());
+        self.active.store(Arc::new(Active::new(app, rules, common, &self.shared.mint, version)));
+        tracing::info!(target: "gestalt::egress", app = %self.app, version, closed, "egress rules replaced");
     }
 
     pub(crate) fn active(&self) -> Arc<Active> {
@@ -96,10 +96,6 @@ impl Client {
 
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
-    }
-
-    pub(crate) fn connect_settings(&self) -> &ConnectSettings {
-        &self.shared.connect
     }
 
     /// What covers up the app's held credentials.
@@ -135,7 +131,7 @@ impl Client {
             }
             Err(refusal) => return Err(refusal),
         };
-        if blocks(&self.shared.blocked_ports, target.port) {
+        if blocks(&active.common.blocked_ports, target.port) {
             return Err(Refusal::from(EgressError::Denied(DenyReason::PortBlocked))
                 .with_remedy(format!("server.egress.blockedPorts: none, or a list without {}", target.port)));
         }
@@ -190,32 +186,17 @@ impl Client {
         active: &Active,
         attempt: &mut Attempt,
     ) -> Result<TcpStream, Refusal> {
-        let lookup = &self.shared.lookup;
+        let Common { lookup, guard, .. } = &*active.common;
         let answer = lookup.addresses(&target.host, &self.lane, (self.shared.clock)()).await?;
-        if let Err(refusal) = self.shared.guard.judge_all(&target.host, grant, &answer, target.port) {
+        if let Err(refusal) = guard.judge_all(&target.host, grant, &answer, target.port) {
             if !active.observes() {
                 return Err(refusal);
             }
-            self.shared.guard.judge_all(&target.host, Grant::Open, &answer, target.port)?;
+            guard.judge_all(&target.host, Grant::Open, &answer, target.port)?;
             attempt.observe(refusal);
         }
         let vetted: Vec<SocketAddr> = connect::order(&answer, target.port, lookup.max_addresses());
-        Ok(self.dial(&vetted).await.map_err(connect_error)?)
-    }
-
-    /// A connection to one of `vetted`: of our own, or through the operator's proxy.
-    async fn dial(&self, vetted: &[SocketAddr]) -> io::Result<TcpStream> {
-        let Some(proxy) = &self.shared.proxy else { return connect::dial(vetted).await };
-        let addresses = self.shared.lookup.trusted(&proxy.host).await?;
-        let proxies = connect::order(&addresses, proxy.port, addresses.len());
-        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for destination in vetted {
-            match proxy::tunnel(connect::dial(&proxies).await?, proxy, *destination).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        Ok(dial(&active.common, &vetted).await.map_err(connect_error)?)
     }
 
     async fn exchange(
@@ -290,7 +271,7 @@ impl Client {
         *rewritten.uri_mut() = target.origin_form();
         *rewritten.version_mut() = Version::HTTP_11;
         let mut fields = head.headers;
-        headers::filter_request(&mut fields, self.shared.forwarded);
+        headers::filter_request(&mut fields, active.common.forwarded);
         attempt.note_credential(active.vault.fill(target, &head.uri, &mut fields));
         fields.insert(HOST, target.host_header()?);
         // One connection per request: no server needs to keep it open.
@@ -329,6 +310,21 @@ impl Outbound for Client {
     fn sidestepped(&self, sidestep: Sidestep, attribution: Attribution) {
         self.ledger.note(sidestep::record(self.app.clone(), sidestep, attribution), None);
     }
+}
+
+/// A connection to one of `vetted`: of our own, or through the operator's proxy.
+async fn dial(common: &Common, vetted: &[SocketAddr]) -> io::Result<TcpStream> {
+    let Some(proxy) = &common.proxy else { return connect::dial(vetted).await };
+    let addresses = common.lookup.trusted(&proxy.host).await?;
+    let proxies = connect::order(&addresses, proxy.port, addresses.len());
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for destination in vetted {
+        match proxy::tunnel(connect::dial(&proxies).await?, proxy, *destination).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// A place among those who wait for a permit.

@@ -48,23 +48,64 @@ pub struct Egress {
     meter: Arc<dyn Meter>,
     audit: AuditSettings,
     artifacts: Option<PathBuf>,
-    clients: Mutex<BTreeMap<AppName, Weak<Client>>>,
+    clients: Mutex<Clients>,
     /// Of the apps that still have a client, or records to write.
     ledgers: Mutex<Vec<Weak<Ledger>>>,
 }
 
-/// Read by every client. Holds no state that one app could leave behind for another.
+/// Every app's client, and what the next one begins with.
+struct Clients {
+    common: Arc<Common>,
+    /// What the last reload said. An app that was on its way up at that time does not begin with what was true before.
+    reloaded: Option<BTreeMap<AppName, Rules>>,
+    by_app: BTreeMap<AppName, Weak<Client>>,
+}
+
+impl Clients {
+    /// An app's rules: those of the last reload, or `first` before there was one.
+    fn rules(&self, app: &AppName, first: Rules) -> Option<Rules> {
+        match &self.reloaded {
+            None => Some(first),
+            Some(rules) => rules.get(app).cloned(),
+        }
+    }
+}
+
+/// Read by every client, and the same for as long as the daemon runs. Holds no state that one app could leave behind for
+/// another.
 pub(crate) struct Shared {
+    pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) listeners: Arc<SelfListeners>,
+    pub(crate) mint: Mint,
+    pub(crate) tls: ClientConfig,
+    pub(crate) clock: Clock,
+}
+
+/// The part of every app's rules that all of them have in common. Holds no state either; a reload replaces it.
+#[derive(Debug)]
+pub(crate) struct Common {
     pub(crate) default_action: Action,
     pub(crate) blocked_ports: BlockedPorts,
     pub(crate) forwarded: ForwardedHeaders,
     pub(crate) proxy: Option<Proxy>,
     pub(crate) connect: ConnectSettings,
-    pub(crate) mint: Mint,
     pub(crate) guard: Guard,
     pub(crate) lookup: Lookup,
-    pub(crate) tls: ClientConfig,
-    pub(crate) clock: Clock,
+}
+
+impl Common {
+    fn new(settings: Settings, shared: &Shared) -> Self {
+        let (resolver, listeners) = (Arc::clone(&shared.resolver), Arc::clone(&shared.listeners));
+        Self {
+            default_action: settings.default_action,
+            blocked_ports: settings.blocked_ports,
+            forwarded: settings.forwarded_headers,
+            proxy: settings.proxy,
+            connect: settings.connect,
+            guard: Guard::new(settings.private_networks, settings.allowed_networks, settings.nat64, listeners),
+            lookup: Lookup::new(resolver, settings.dns),
+        }
+    }
 }
 
 impl Egress {
@@ -75,35 +116,25 @@ impl Egress {
     pub fn build(settings: Settings, parts: Parts) -> Result<Self, BuildError> {
         let Parts { resolver, sink, meter, listeners, clock, artifacts } = parts;
         let tls = tls::build(settings.ca_file.as_deref())?;
-        let lookup = Lookup::new(resolver, settings.dns);
-        let guard = Guard::new(settings.private_networks, settings.allowed_networks, settings.nat64, listeners);
-        let shared = Shared {
-            default_action: settings.default_action,
-            blocked_ports: settings.blocked_ports,
-            forwarded: settings.forwarded_headers,
-            proxy: settings.proxy,
-            connect: settings.connect,
-            mint: Mint::new().map_err(|error| BuildError::Random(error.to_string()))?,
-            guard,
-            lookup,
-            tls,
-            clock,
-        };
+        let mint = Mint::new().map_err(|error| BuildError::Random(error.to_string()))?;
+        let shared = Shared { resolver, listeners, mint, tls, clock };
+        let audit = settings.audit;
+        let common = Arc::new(Common::new(settings, &shared));
         Ok(Self {
             shared: Arc::new(shared),
             sink,
             meter,
-            audit: settings.audit,
+            audit,
             artifacts,
-            clients: Mutex::default(),
-            ledgers: Mutex::new(Vec::new()),
+            clients: Mutex::new(Clients { common, reloaded: None, by_app: BTreeMap::new() }),
+            ledgers: Mutex::default(),
         })
     }
 
     /// One app's way out, with its own policy, permits, rates, TLS sessions and records.
     ///
     /// An app that has one already gets the same one, with these rules and its former limits: two would have its limits
-    /// twice. Says so loudly when the rules are observed and not enforced.
+    /// twice. Rules of a [reload](Self::reload) win over these. Says so loudly when they are observed and not enforced.
     pub fn client(&self, app: AppName, rules: Rules, limits: EgressLimits) -> Arc<dyn Outbound> {
         self.client_for(app, rules, limits)
     }
@@ -114,18 +145,11 @@ impl Egress {
     }
 
     fn client_for(&self, app: AppName, rules: Rules, limits: EgressLimits) -> Arc<Client> {
-        if rules.mode == Mode::Observe {
-            tracing::warn!(
-                target: "gestalt::egress",
-                %app,
-                config = &*rules.at,
-                "EGRESS IS NOT ENFORCED for this app (egress.mode: observe): it reaches any public or private host; \
-                 `gestaltd egress report` proposes the list it needs"
-            );
-        }
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&app).and_then(Weak::upgrade) {
-            client.replace(rules);
+        let (common, rules) = (Arc::clone(&clients.common), clients.rules(&app, rules));
+        warn_if_observed(&app, rules.as_ref());
+        if let Some(client) = clients.by_app.get(&app).and_then(Weak::upgrade) {
+            client.replace(common, rules);
             return client;
         }
         let (sink, meter, clock) = (Arc::clone(&self.sink), Arc::clone(&self.meter), Arc::clone(&self.shared.clock));
@@ -134,18 +158,27 @@ impl Egress {
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         ledgers.retain(|known| known.strong_count() > 0);
         ledgers.push(Arc::downgrade(&ledger));
-        let client = Arc::new(Client::new(app.clone(), rules, limits, Arc::clone(&self.shared), ledger));
-        clients.insert(app, Arc::downgrade(&client));
+        let client = Arc::new(Client::new(app.clone(), rules, limits, common, Arc::clone(&self.shared), ledger));
+        clients.by_app.insert(app, Arc::downgrade(&client));
         client
     }
 
-    /// Puts other rules in place of an app's, from its next request on. Returns whether the app has a way out at all.
-    pub fn replace_rules(&self, app: &AppName, rules: Rules) -> bool {
-        let client = self.client_of(app);
-        client.is_some_and(|client| {
-            client.replace(rules);
-            true
-        })
+    /// Puts other settings and other rules in place, from every app's next request on, and for apps whose client is still
+    /// to be made. An app without rules reaches nothing any more.
+    ///
+    /// Of the settings, `ca_file`, `audit` and `dns.max_queries_per_minute` stay what they were.
+    pub fn reload(&self, settings: Settings, rules: BTreeMap<AppName, Rules>) {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.common = Arc::new(Common::new(settings, &self.shared));
+        clients.by_app.retain(|_, client| client.strong_count() > 0);
+        for (app, client) in &clients.by_app {
+            let rules = rules.get(app);
+            warn_if_observed(app, rules);
+            if let Some(client) = client.upgrade() {
+                client.replace(Arc::clone(&clients.common), rules.cloned());
+            }
+        }
+        clients.reloaded = Some(rules);
     }
 
     /// What an app is given in place of a credential that is kept from it. The same for as long as the daemon runs.
@@ -159,7 +192,7 @@ impl Egress {
     }
 
     fn client_of(&self, app: &AppName) -> Option<Arc<Client>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner).get(app).and_then(Weak::upgrade)
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).by_app.get(app).and_then(Weak::upgrade)
     }
 
     /// Writes every audit record that still waits to be shared. For shutdown, when no request is under way any more.
@@ -176,6 +209,20 @@ impl Egress {
 
 impl fmt::Debug for Egress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Egress").field("guard", &self.shared.guard).finish_non_exhaustive()
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        f.debug_struct("Egress").field("common", &clients.common).finish_non_exhaustive()
+    }
+}
+
+/// Says loudly that an app may go where it wants.
+fn warn_if_observed(app: &AppName, rules: Option<&Rules>) {
+    if let Some(rules) = rules.filter(|rules| rules.mode == Mode::Observe) {
+        tracing::warn!(
+            target: "gestalt::egress",
+            %app,
+            config = &*rules.at,
+            "EGRESS IS NOT ENFORCED for this app (egress.mode: observe): it reaches any public or private host; \
+             `gestaltd egress report` proposes the list it needs"
+        );
     }
 }

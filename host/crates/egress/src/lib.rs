@@ -19,7 +19,7 @@
 //!    server are the caller's; [`follow`](gestalt_core::egress::follow) sends each hop through all of this.
 //!
 //! [`Egress`] is the daemon's part, built once; [`Egress::client`] makes an app's [`Outbound`](gestalt_core::egress::Outbound),
-//! and [`Egress::replace_rules`] changes what it may do from its next request on. What happened is told four times: to the
+//! and [`Egress::reload`] changes what it may do from its next request on. What happened is told four times: to the
 //! app as an error without particulars; to the operator as one audit record per attempt (shared under flood), for a denial
 //! as a log line on target `gestalt::egress` with the place in the config and the entry that would have allowed it, as
 //! metric events, and in the journal of reached hosts, from which [`Proposal`] makes the list an app needs.

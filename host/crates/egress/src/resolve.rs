@@ -5,6 +5,7 @@ use crate::refusal::Refusal;
 use async_trait::async_trait;
 use gestalt_core::egress::{DnsSettings, EgressError};
 use gestalt_core::host::Host;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,6 +72,12 @@ impl Resolver for SystemResolver {
 pub(crate) struct Lookup {
     resolver: Arc<dyn Resolver>,
     settings: DnsSettings,
+}
+
+impl fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lookup").field("settings", &self.settings).finish_non_exhaustive()
+    }
 }
 
 /// One app's share of name resolution.

@@ -65,10 +65,33 @@ impl Apps {
         AppsBuilder::default()
     }
 
-    /// Moves an app to a new state and wakes the calls that wait for it. Unknown names are ignored.
-    pub fn set(&self, name: &AppName, state: AppState) {
+    /// Ends an app's start, as [`AppState::Up`] or [`AppState::Failed`], and wakes the calls that wait for it. Hands the
+    /// state back where nothing is starting under that name: unknown, or [stopped](Self::stop) in the meantime.
+    ///
+    /// # Errors
+    /// The state that was not taken.
+    pub fn settle(&self, name: &AppName, state: AppState) -> Result<(), AppState> {
+        let mut state = Some(state);
         if let Some(slot) = self.slots.get(name) {
-            slot.state.send_replace(state);
+            slot.state.send_if_modified(|current| match (&*current, state.take()) {
+                (AppState::Starting, Some(next)) => {
+                    *current = next;
+                    true
+                }
+                (_, kept) => {
+                    state = kept;
+                    false
+                }
+            });
+        }
+        state.map_or(Ok(()), Err)
+    }
+
+    /// Takes an app out for good, and hands back what there is to shut down. Calls that come later are told `reason`.
+    pub fn stop(&self, name: &AppName, reason: &str) -> Option<Arc<dyn Executor>> {
+        match self.slots.get(name)?.state.send_replace(AppState::Failed(reason.into())) {
+            AppState::Up(executor) => Some(executor),
+            AppState::Starting | AppState::Failed(_) => None,
         }
     }
 
@@ -109,16 +132,10 @@ impl Apps {
         settled.ok().map(|state| state.clone())
     }
 
-    /// Takes every running app out, for shutdown. Calls that come later find the app not up.
+    /// Takes every app out, for shutdown. Calls that come later find the app not up.
     pub fn drain(&self) -> Vec<(AppName, Arc<dyn Executor>)> {
-        let stopped = || AppState::Failed("the daemon is shutting down".into());
-        self.slots
-            .iter()
-            .filter_map(|(name, slot)| match slot.state.send_replace(stopped()) {
-                AppState::Up(executor) => Some((name.clone(), executor)),
-                AppState::Starting | AppState::Failed(_) => None,
-            })
-            .collect()
+        let stop = |name: &AppName| Some((name.clone(), self.stop(name, "the daemon is shutting down")?));
+        self.slots.keys().filter_map(stop).collect()
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<(&AppName, &Slot)> {

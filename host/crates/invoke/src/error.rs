@@ -57,6 +57,8 @@ pub enum InvokeError {
 pub enum Denial {
     /// The caller's token does not cover the operation.
     TokenScope,
+    /// The caller is an app, and its `invokes` do not list the operation.
+    NotGranted,
 }
 
 impl Denial {
@@ -64,6 +66,7 @@ impl Denial {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TokenScope => "token_scope_denied",
+            Self::NotGranted => "invoke_not_granted",
         }
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! Invocation ── audit scope opens (one record and one metric event, also when the future is dropped)
 //!   guard       the app exists, nesting depth, recursion      → Admitted
-//!   authorize   token ceiling, policy, role                   → Authorized
+//!   authorize   token ceiling, policy, role; calling app's grants → Authorized
 //!   ready       operation, connection, credential             → Ready
 //!   dispatch    context, deadline, span                       → Reply
 //! ```
@@ -19,6 +19,7 @@ mod apps;
 mod authorize;
 mod dispatch;
 mod error;
+mod grants;
 mod guard;
 mod invocation;
 mod nested;
@@ -28,13 +29,14 @@ mod scope;
 
 pub use apps::{AppInfo, AppState, Apps, AppsBuilder};
 pub use error::{Denial, InvokeError};
+pub use grants::Grants;
 pub use invocation::{Invocation, Parent};
 pub use nested::NestedInvoker;
 pub use problem::Problem;
 
 use gestalt_core::metrics::Meter;
 use gestalt_core::{Catalog, Principal, Reply, audit};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// What the request path needs to know about the deployment.
 #[derive(Clone, Debug)]
@@ -62,12 +64,26 @@ struct Inner {
     apps: Arc<Apps>,
     observers: scope::Observers,
     settings: Settings,
+    grants: RwLock<Arc<Grants>>,
 }
 
 impl Invoker {
-    /// A request path over `apps` that tells `audit` and `meter` of every invocation.
+    /// A request path over `apps` that tells `audit` and `meter` of every invocation. Without [grants](Self::grant), no app
+    /// may call another.
     pub fn new(apps: Arc<Apps>, audit: Arc<dyn audit::Sink>, meter: Arc<dyn Meter>, settings: Settings) -> Self {
-        Self { inner: Arc::new(Inner { apps, observers: scope::Observers { audit, meter }, settings }) }
+        Self {
+            inner: Arc::new(Inner {
+                apps,
+                observers: scope::Observers { audit, meter },
+                settings,
+                grants: RwLock::default(),
+            }),
+        }
+    }
+
+    /// Says which apps may call which, from the next call on.
+    pub fn grant(&self, grants: Grants) {
+        *self.inner.grants.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(grants);
     }
 
     /// The apps it serves.
@@ -91,7 +107,8 @@ impl Invoker {
     async fn run(&self, invocation: Invocation, scope: &mut scope::Scope) -> Result<Reply, InvokeError> {
         let admitted = guard::admit(&self.inner.apps, &self.inner.settings, invocation)?;
         scope.app(admitted.app());
-        let authorized = authorize::authorize(admitted)?;
+        let grants = self.inner.grants.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let authorized = authorize::authorize(admitted, &grants)?;
         let ready = ready::resolve(authorized).await?;
         scope.operation(ready.operation(), ready.transport());
         scope.credential(ready.credential());

@@ -42,6 +42,7 @@ impl Scope {
             subject: invocation.principal.subject.clone(),
             auth_source: invocation.principal.auth_source,
             caller_app: invocation.parent.as_ref().map(|parent| parent.app.clone()),
+            caller_chain: invocation.parent.as_ref().map(|parent| parent.chain.clone()).unwrap_or_default(),
             credential: CredentialChoice::default(),
             request: invocation.request.clone(),
             duration: std::time::Duration::ZERO,

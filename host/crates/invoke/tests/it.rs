@@ -10,7 +10,9 @@ use gestalt_core::{
     AppName, AppPermission, Call, Catalog, Code, Credential, ExecError, Executor, Operation, Origin, Params, Principal,
     Reply, RequestMeta,
 };
-use gestalt_invoke::{AppInfo, AppState, Apps, Invocation, InvokeError, Invoker, NestedInvoker, Problem, Settings};
+use gestalt_invoke::{
+    AppInfo, AppState, Apps, Grants, Invocation, InvokeError, Invoker, NestedInvoker, Problem, Settings,
+};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -106,7 +108,7 @@ fn fixture(max_depth: usize) -> Fixture {
     let invoker = Invoker::new(apps.clone(), journal.clone(), journal.clone(), settings);
     nested.connect(invoker.clone());
     let app = Arc::new(App { nested, entered: entered.clone() });
-    apps.set(&name("a"), AppState::Up(app.clone()));
+    assert!(apps.settle(&name("a"), AppState::Up(app.clone())).is_ok());
     Fixture { invoker, apps, journal, entered, app }
 }
 
@@ -205,9 +207,44 @@ async fn an_app_that_calls_itself_is_stopped() {
 }
 
 #[tokio::test]
+async fn e11_an_app_calls_what_it_was_granted_and_nothing_else() {
+    let f = fixture(5);
+    let [a, b] = ["a", "b"].map(|name| AppName::parse(name).unwrap());
+    assert!(f.apps.settle(&b, AppState::Up(f.app.clone())).is_ok());
+    let call = async || {
+        let reply = f.invoker.invoke(invocation("a", "call", r#"{"to":"b"}"#)).await.unwrap();
+        String::from_utf8(reply.body.to_vec()).unwrap()
+    };
+    let grant = |caller: &AppName, app: &AppName, operation: &str| {
+        let mut grants = Grants::default();
+        grants.add(caller.clone(), app.clone(), operation.to_owned());
+        f.invoker.grant(grants);
+    };
+    assert_eq!(call().await, "PermissionDenied: operation access denied");
+    assert_eq!(f.journal.records.lock().unwrap()[0].outcome, Outcome::Denied("invoke_not_granted"));
+    for (caller, app, operation) in [(&a, &b, "echo"), (&b, &a, "call"), (&b, &b, "call")] {
+        grant(caller, app, operation);
+        assert_eq!(call().await, "PermissionDenied: operation access denied", "{caller} {app} {operation}");
+    }
+    // Granted: what refuses now is that `b` calls `a` back, without a grant of its own.
+    grant(&a, &b, "call");
+    f.journal.records.lock().unwrap().clear();
+    assert!(call().await.starts_with("FailedPrecondition"), "the circle is noticed first");
+    let chains: Vec<Vec<String>> = f
+        .journal
+        .records
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|record| record.caller_chain.iter().map(|link| format!("{}/{}", link.app, link.operation)).collect())
+        .collect();
+    assert_eq!(chains, [vec!["a/call", "b/call"], vec!["a/call"], vec![]]);
+}
+
+#[tokio::test]
 async fn nesting_ends_at_the_depth_limit() {
     let f = fixture(0);
-    f.apps.set(&AppName::parse("b").unwrap(), AppState::Up(f.app.clone()));
+    assert!(f.apps.settle(&AppName::parse("b").unwrap(), AppState::Up(f.app.clone())).is_ok());
     let reply = f.invoker.invoke(invocation("a", "call", r#"{"to":"b"}"#)).await.unwrap();
     assert!(std::str::from_utf8(&reply.body).unwrap().starts_with("ResourceExhausted"), "{:?}", reply.body);
 }
@@ -221,13 +258,29 @@ async fn calls_wait_for_a_starting_app_and_hear_of_a_failed_one() {
         let invoker = f.invoker.clone();
         async move { invoker.invoke(invocation("b", "echo", "{}")).await }
     });
-    f.apps.set(&b, AppState::Up(f.app.clone()));
+    assert!(f.apps.settle(&b, AppState::Up(f.app.clone())).is_ok());
     assert_eq!(waiting.await.unwrap().unwrap().status, 200);
-    f.apps.set(&b, AppState::Failed("no such file".into()));
+    f.apps.wait_settled().await;
+
+    let f = fixture(5);
+    assert!(f.apps.settle(&b, AppState::Failed("no such file".into())).is_ok());
     let error = f.invoker.invoke(invocation("b", "echo", "{}")).await.unwrap_err();
     assert_eq!(Problem::from(&error).status, 503);
     assert!(error.to_string().contains("no such file"));
-    f.apps.wait_settled().await;
+}
+
+#[tokio::test]
+async fn a_stopped_app_stays_stopped() {
+    let f = fixture(5);
+    let [a, b] = ["a", "b"].map(|name| AppName::parse(name).unwrap());
+    assert!(f.apps.stop(&a, "taken out").is_some(), "it was up");
+    assert!(f.apps.stop(&b, "taken out").is_none(), "it was on its way up");
+    // Whoever was starting it is handed back what nobody wants any more.
+    assert!(matches!(f.apps.settle(&b, AppState::Up(f.app.clone())), Err(AppState::Up(_))));
+    for app in ["a", "b"] {
+        let error = f.invoker.invoke(invocation(app, "echo", "{}")).await.unwrap_err();
+        assert!(error.to_string().contains("taken out"), "{app}: {error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

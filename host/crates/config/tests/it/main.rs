@@ -9,3 +9,4 @@ mod fuzz;
 mod large;
 mod manifests;
 mod modes;
+mod reload;

@@ -1,6 +1,7 @@
 //! `CONNECT`: a way to one host that was allowed, for TLS with that host.
 
 use super::{hello, relay};
+use crate::active::Active;
 use crate::attempt::Attempt;
 use crate::client::Client;
 use crate::refusal::Refusal;
@@ -17,7 +18,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// A tunnel whose far end stands, and into which nothing was written yet. Dropping it closes the socket, returns the
 /// permit and writes the record.
 pub(super) struct Tunnel {
-    client: Arc<Client>,
+    /// The rules it began with, and ends under.
+    active: Arc<Active>,
     target: Target,
     far: Metered<TcpStream>,
     deadline: Instant,
@@ -31,13 +33,14 @@ impl Tunnel {
     /// # Errors
     /// As [`Outbound::send`](gestalt_core::egress::Outbound::send).
     pub(super) async fn open(client: &Arc<Client>, uri: &Uri) -> Result<Self, EgressError> {
-        let deadline = Instant::now() + client.connect_settings().total_timeout;
+        let active = client.active();
+        let deadline = Instant::now() + active.common.connect.total_timeout;
         let mut attempt =
             Attempt::open(Arc::clone(client.ledger()), Attribution::default(), Method::CONNECT, uri.clone());
-        match reach(client, uri, &mut attempt).await {
+        match reach(client, &active, uri, &mut attempt).await {
             Ok((target, stream, permit)) => {
                 let far = Metered::new(stream, Arc::clone(attempt.traffic()));
-                Ok(Self { client: Arc::clone(client), target, far, deadline, _permit: permit, attempt })
+                Ok(Self { active, target, far, deadline, _permit: permit, attempt })
             }
             Err(refusal) => Err(attempt.fail(refusal)),
         }
@@ -54,7 +57,7 @@ impl Tunnel {
 
     async fn carry(&mut self, near: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<(), Refusal> {
         let first = hello::read(near, &self.target.host).await?;
-        let settings = self.client.connect_settings();
+        let settings = &self.active.common.connect;
         let bounds =
             relay::Bounds { idle: settings.idle_timeout, sent: settings.max_sent.0, received: settings.max_received.0 };
         let carried = async {
@@ -81,20 +84,20 @@ fn late(limit: &'static str) -> Refusal {
 /// Policy, limits, resolution, guard and connection: [`Client`]'s own, in its order.
 async fn reach(
     client: &Client,
+    active: &Active,
     uri: &Uri,
     attempt: &mut Attempt,
 ) -> Result<(Target, TcpStream, OwnedSemaphorePermit), Refusal> {
     let target = Target::of_tunnel(uri)?;
-    let active = client.active();
-    let grant = client.admit_target(&target, &active, attempt)?;
-    let ports = &client.connect_settings().ports;
+    let grant = client.admit_target(&target, active, attempt)?;
+    let ports = &active.common.connect.ports;
     if !ports.contains(&target.port) {
         let remedy = format!("server.egress.connect.ports: a list with {}", target.port);
         return Err(Refusal::from(EgressError::Denied(DenyReason::PortBlocked)).with_remedy(remedy));
     }
     let patience = client.limits().connect_timeout;
     let permit = client.permit(patience).await?;
-    let reached = timeout(patience, client.reach(&target, grant, &active, attempt)).await;
+    let reached = timeout(patience, client.reach(&target, grant, active, attempt)).await;
     let stream = reached.map_err(|_| EgressError::ConnectTimeout)??;
     Ok((target, stream, permit))
 }

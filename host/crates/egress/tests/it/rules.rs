@@ -3,9 +3,11 @@
 use crate::support::{Canary, Server, Setup, allowing, get, ok};
 use gestalt_core::audit::HeldUse;
 use gestalt_core::egress::{
-    Action, AuditAllowed, DenyReason, EgressError, ForwardedHeaders, HeldCredential, Mode, Rules, SendOptions,
+    Action, AuditAllowed, BlockedPorts, DenyReason, EgressError, ForwardedHeaders, HeldCredential, Mode, Rules,
+    SendOptions, Settings,
 };
 use gestalt_core::host::HostPattern;
+use gestalt_core::limits::EgressLimits;
 use gestalt_core::metrics::Event;
 use gestalt_core::{AppName, Secret};
 use http::{HeaderValue, Request};
@@ -33,15 +35,54 @@ async fn h16_a_policy_narrowed_at_reload_holds_for_the_next_request() {
     let desk = Setup::new().reach(server.address()).build();
     let uri = server.uri("allowed.test", "/");
     let under_way = desk.get(&uri).await.unwrap();
-    assert!(desk.egress.replace_rules(&probe(), allowing(&["other.test", "sentinel.test"])));
+    let reload = |settings: &Settings, rules: Option<Rules>| {
+        desk.egress.reload(settings.clone(), rules.map(|rules| (probe(), rules)).into_iter().collect());
+    };
+    let settings = desk.settings.clone();
+    reload(&settings, Some(allowing(&["other.test", "sentinel.test"])));
     let _ = desk.asked();
     desk.refused(get(&uri), "Denied(HostNotAllowed)", "host_not_allowed", &[]).await;
     let body = http_body_util::BodyExt::collect(under_way.into_body()).await.unwrap().to_bytes();
     assert_eq!(body, "ok", "what was under way ends under the rules it began with");
     // An empty list is not a leftover of the one before: the default decides.
-    assert!(desk.egress.replace_rules(&probe(), Rules::default()));
+    reload(&settings, Some(Rules::default()));
     assert_eq!(desk.fetch(&uri).await.unwrap().0.status, 200);
-    assert!(!desk.egress.replace_rules(&AppName::parse("nobody").unwrap(), Rules::default()));
+    // What all apps have in common is replaced with it: the default, the ports, the networks.
+    let narrowed = |change: fn(&mut Settings)| {
+        let mut settings = settings.clone();
+        change(&mut settings);
+        reload(&settings, Some(allowing(&["allowed.test", "sentinel.test"])));
+    };
+    narrowed(|settings| settings.allowed_networks.clear());
+    let error = desk.get(&uri).await.unwrap_err();
+    assert!(matches!(error, EgressError::AddressProhibited), "{error:?}");
+    reload(
+        &Settings { blocked_ports: BlockedPorts::List(vec![server.address().port()]), ..settings.clone() },
+        Some(Rules::default()),
+    );
+    let error = desk.get(&uri).await.unwrap_err();
+    assert!(matches!(error, EgressError::Denied(DenyReason::PortBlocked)), "{error:?}");
+    reload(&Settings { default_action: Action::Deny, ..settings.clone() }, Some(Rules::default()));
+    let error = desk.get(&uri).await.unwrap_err();
+    assert!(matches!(error, EgressError::Denied(DenyReason::DefaultDeny)), "{error:?}");
+    // Without rules there is no default.
+    reload(&settings, None);
+    let error = desk.get(&uri).await.unwrap_err();
+    assert!(matches!(error, EgressError::Denied(DenyReason::DefaultDeny)), "{error:?}");
+}
+
+#[tokio::test]
+async fn h16_an_app_that_comes_up_after_a_reload_begins_with_what_it_said() {
+    let desk = Setup::new().build();
+    let settings = Settings { default_action: Action::Allow, ..desk.settings.clone() };
+    let named = |name: &str| AppName::parse(name).unwrap();
+    desk.egress.reload(settings, [(named("kept"), allowing(&["other.test"]))].into());
+    for (app, reason) in [("kept", DenyReason::HostNotAllowed), ("removed", DenyReason::DefaultDeny)] {
+        let client = desk.egress.client(named(app), allowing(&["allowed.test"]), EgressLimits::default());
+        let error = client.send(get("http://allowed.test/"), SendOptions::default()).await.unwrap_err();
+        assert!(matches!(error, EgressError::Denied(why) if why == reason), "{app}: {error:?}");
+    }
+    assert_eq!(desk.asked(), [""; 0]);
 }
 
 #[tokio::test]
@@ -50,8 +91,7 @@ async fn a_second_client_of_an_app_is_the_first() {
     let desk = Setup::new().limits(|limits| limits.requests_per_minute = 1).reach(server.address()).build();
     let uri = server.uri("allowed.test", "/");
     desk.fetch(&uri).await.unwrap();
-    let second =
-        desk.egress.client(probe(), allowing(&["allowed.test"]), gestalt_core::limits::EgressLimits::default());
+    let second = desk.egress.client(probe(), allowing(&["allowed.test"]), EgressLimits::default());
     let error = second.send(get(&uri), SendOptions::default()).await.unwrap_err();
     assert!(matches!(error, EgressError::ConnectionLimit), "its rate is the app's: {error:?}");
 }

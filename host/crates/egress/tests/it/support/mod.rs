@@ -127,10 +127,10 @@ impl Setup {
             clock,
             artifacts: self.artifacts,
         };
-        let egress = Egress::build(settings, parts).unwrap();
+        let egress = Egress::build(settings.clone(), parts).unwrap();
         let rules = Rules { allowed, ..self.rules };
         let client = egress.client(AppName::parse("probe").unwrap(), rules.clone(), self.limits.clone());
-        Desk { egress, client, rules, limits: self.limits, names, records, meter, now, sentinel }
+        Desk { egress, client, settings, rules, limits: self.limits, names, records, meter, now, sentinel }
     }
 }
 
@@ -199,6 +199,8 @@ pub(crate) struct Desk {
     pub(crate) client: Arc<dyn Outbound>,
     rules: Rules,
     limits: EgressLimits,
+    /// What it was built with.
+    pub(crate) settings: Settings,
     names: Arc<Names>,
     records: Arc<Records>,
     meter: Arc<Events>,
