@@ -218,6 +218,9 @@ impl Client {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(exchange.fail(EgressError::Upgrade));
         }
+        if let Err(error) = headers::check_framing(response.headers()) {
+            return Err(exchange.fail(error));
+        }
         let (mut head, body) = response.into_parts();
         headers::filter_response(&mut head.headers);
         if guarded && is_encoded(&head.headers) {

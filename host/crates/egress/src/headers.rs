@@ -6,12 +6,35 @@ use http::Uri;
 use http::header::{self, HeaderMap, HeaderName};
 
 /// Removes from a request what is the connection's business or could speak for the daemon: the app does neither.
+///
+/// Servers that hand fields on as variables (CGI, WSGI) take `_` for `-`: `X_Forwarded_For` arrives as the real one does.
+/// So a name is judged as they read it.
 pub(crate) fn filter_request(headers: &mut HeaderMap, forwarded: ForwardedHeaders) {
     remove_hop_by_hop(headers);
-    if forwarded == ForwardedHeaders::Strip {
-        remove_matching(headers, speaks_for_proxy);
+    let ours = |name: &str| matches!(name, "host" | "expect");
+    remove_matching(headers, |name| {
+        let dashed = name.replace('_', "-");
+        ours(&dashed)
+            || forwarded == ForwardedHeaders::Strip && speaks_for_proxy(&dashed)
+            || dashed != name && (dashed == "content-length" || is_hop_by_hop(&dashed))
+    });
+}
+
+/// Refuses an answer whose end can be read in two ways, or whose body is not what its head says it is.
+///
+/// The app is told a length and not how it was transferred. With both, one of its readings would be another than that
+/// of whoever stood in between; with a coding other than `chunked`, it would get bytes that no field explains.
+///
+/// # Errors
+/// [`EgressError::Protocol`].
+pub(crate) fn check_framing(headers: &HeaderMap) -> Result<(), EgressError> {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+    if !chunked || headers.contains_key(header::CONTENT_LENGTH) {
+        return Err(EgressError::Protocol("ambiguous transfer-encoding".to_owned()));
     }
-    headers.remove(header::HOST);
+    Ok(())
 }
 
 /// Removes from an answer what was said to this end of the connection only.
@@ -126,14 +149,23 @@ mod tests {
             ("content-length", "3"),
             ("authorization", "Bearer t"),
             ("x-forward", "kept"),
+            ("x_kept", "1"),
+            ("expect", "100-continue"),
+            ("content_length", "5"),
+            ("transfer_encoding", "chunked"),
+            ("x_forwarded_for", "1.2.3.4"),
+            ("proxy_authorization", "secret"),
         ]);
         let all = headers.clone();
         filter_request(&mut headers, ForwardedHeaders::Strip);
-        assert_eq!(headers, map(&[("content-length", "3"), ("authorization", "Bearer t"), ("x-forward", "kept")]));
+        let kept = [("content-length", "3"), ("authorization", "Bearer t"), ("x-forward", "kept"), ("x_kept", "1")];
+        assert_eq!(headers, map(&kept));
         headers = all;
         filter_request(&mut headers, ForwardedHeaders::Pass);
-        assert!(headers.contains_key("forwarded") && headers.contains_key("x-forwarded-host"));
-        assert!(!headers.contains_key("host") && !headers.contains_key("proxy-authorization"));
+        for name in ["forwarded", "x-forwarded-for", "x-forwarded-host", "x_forwarded_for"] {
+            assert!(headers.remove(name).is_some(), "{name}");
+        }
+        assert_eq!(headers, map(&kept));
     }
 
     #[test]

@@ -152,6 +152,25 @@ async fn b08_the_port_of_the_other_scheme_is_a_port() {
 async fn c12_answers_with_two_readings() {
     for (answer, why) in [
         ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok!", "two lengths"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2, 3\r\n\r\nok!", "two lengths in a line"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551616\r\n\r\n", "a length beyond all"),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            "a length and chunks",
+        ),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "a coding in the chunks"),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            "chunks twice",
+        ),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\nok", "a coding that is none"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: \x0bchunked\r\n\r\n0\r\n\r\n", "a coding behind a control character"),
+        ("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", "chunks before there were any"),
+        ("HTTP/1.1 200 OK\r\nx: a\r\n b\r\n\r\n", "a folded line"),
+        ("HTTP/1.1 200 OK\r\nx: a\0b\r\n\r\n", "a field with NUL"),
+        ("HTTP/1.1 200 OK\r\nx: a\rb\r\n\r\n", "a field with a bare return"),
+        ("<html>no head at all</html>\r\n\r\n", "an answer of HTTP/0.9"),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "an answer of HTTP/2"),
         ("HTTP/1.1 200 OK\r\ncontent-length: +2\r\n\r\nok", "a length with a sign"),
         ("HTTP/1.1 200 OK\r\nx y: 1\r\n\r\n", "a field with a space"),
         ("HTTP/1.1 200 OK\r\n x: 1\r\n\r\n", "a folded first line"),
@@ -168,6 +187,23 @@ async fn c12_answers_with_two_readings() {
         };
         assert!(matches!(error, EgressError::Protocol(_) | EgressError::Closed(_)), "{why}: {error:?}");
         assert_eq!(desk.records().len(), 1, "{why}");
+    }
+}
+
+/// What stands behind an answer is no answer: nothing is left over for a next request, because there is none.
+#[tokio::test]
+async fn c17_what_follows_an_answer_is_not_read() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nevil!",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n\r\nevil",
+    ] {
+        let server = Server::answering("127.0.0.2", answer).await;
+        let desk = Setup::new().reach(server.address()).build();
+        for _ in 0..2 {
+            let (head, body) = desk.fetch(&server.uri("allowed.test", "/")).await.unwrap();
+            assert_eq!((head.status.as_u16(), &body[..]), (200, &b"ok"[..]));
+        }
+        assert_eq!(server.accepted(), 2);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rows G: bounds on bytes, time and numbers.
 
 use crate::support::{Server, Setup, get, ok, read_head, request, streamed};
-use gestalt_core::egress::EgressError;
+use gestalt_core::egress::{EgressError, SendOptions};
 use gestalt_core::limits::ByteSize;
 use http::Method;
 use http_body_util::BodyExt;
@@ -74,6 +74,50 @@ async fn g12_heads_of_too_many_fields_and_too_many_bytes() {
             Setup::new().limits(|limits| limits.max_header_bytes = ByteSize(1024)).reach(server.address()).build();
         let uri = server.uri("allowed.test", "/");
         desk.refused(get(&uri), "ResponseHeadTooLarge", "limit", &["allowed.test"]).await;
+    }
+}
+
+/// Chunks may carry extensions, and trailers may follow them: neither is counted as body, and both have an end.
+#[tokio::test]
+async fn g12_chunk_extensions_and_trailers_without_end() {
+    for piece in [&b"1;"[..], b"1\r\nx\r\n0\r\nx: y\r\n"] {
+        let more: &'static [u8] =
+            if piece.len() == 2 { &[b'e'; 1024] } else { b"x-more: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n" };
+        let head = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{}", str::from_utf8(piece).unwrap());
+        let mut server = endless(Box::leak(head.into_boxed_str()), more, None).await;
+        let desk = Setup::new().reach(server.address()).build();
+        let response = desk.get(&server.uri("allowed.test", "/")).await.unwrap();
+        let error = response.into_body().collect().await.unwrap_err();
+        assert!(matches!(error, EgressError::Protocol(_) | EgressError::Closed(_)), "{error:?}");
+        assert_eq!(server.report().await, "closed");
+        let records = desk.records();
+        assert!(records[0].received < 1 << 20, "{records:?}");
+    }
+}
+
+/// Times that an app asks for: none at all, or more than there is.
+#[tokio::test]
+async fn g13_an_apps_own_patience_is_at_most_the_operators() {
+    let server = endless("HTTP/1.1 200 OK\r\n\r\n", b"x", Some(Duration::from_secs(3600))).await;
+    let setup = Setup::new().limits(|limits| limits.idle_timeout = Duration::from_millis(50));
+    let desk = setup.reach(server.address()).build();
+    let uri = server.uri("allowed.test", "/");
+    for options in [
+        SendOptions { connect_timeout: Some(Duration::ZERO), ..SendOptions::default() },
+        SendOptions { first_byte_timeout: Some(Duration::ZERO), ..SendOptions::default() },
+        SendOptions { idle_timeout: Some(Duration::ZERO), ..SendOptions::default() },
+        SendOptions {
+            connect_timeout: Some(Duration::MAX),
+            first_byte_timeout: Some(Duration::MAX),
+            idle_timeout: Some(Duration::MAX),
+            ..SendOptions::default()
+        },
+    ] {
+        let error = match desk.client.send(get(&uri), options).await {
+            Ok(response) => response.into_body().collect().await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(matches!(error, EgressError::ConnectTimeout | EgressError::ReadTimeout), "{error:?}");
     }
 }
 
