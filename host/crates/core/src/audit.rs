@@ -81,15 +81,16 @@ pub struct Egress {
     pub invocation_id: Arc<str>,
     /// The subject of the first of them.
     pub subject: Arc<str>,
-    /// Canonical host; empty when the request named none that has a canonical form.
+    /// Canonical host; empty when the request named none that has a canonical form, and in a record of so many
+    /// destinations that none is named.
     pub host: String,
     /// Host as the app wrote it, escaped, at most 256 bytes.
     pub raw_host: String,
-    /// Port asked for.
+    /// Port asked for; 0 where there is no one port.
     pub port: u16,
     /// `http` or `https`, or what the app wrote; `tcp`, `udp` or `dns` for a socket or a lookup, which no app has.
     pub scheme: String,
-    /// HTTP method.
+    /// HTTP method of the first of them.
     pub method: String,
     /// How many requests this record stands for.
     pub count: u64,

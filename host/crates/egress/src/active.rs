@@ -47,6 +47,11 @@ impl Active {
         Ok(grant)
     }
 
+    /// What the list says of a host, for a request that goes out whatever it says.
+    pub(crate) fn grant(&self, host: &Host) -> Grant {
+        self.policy.check(host).unwrap_or(Grant::Open)
+    }
+
     fn unlisted(&self, host: &Host, reason: DenyReason) -> Refusal {
         let line = format!("apps.{}.egress.allowedHosts: [\"{}\"]", self.app, bare(host));
         Refusal::from(EgressError::Denied(reason)).with_remedy(self.place(line))

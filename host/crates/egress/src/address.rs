@@ -68,7 +68,10 @@ impl BitOr for Classes {
 fn v4(ip: Ipv4Addr) -> Classes {
     match ip.octets() {
         [0, ..] | [224..=255, ..] => Classes::NEVER,
-        [169, 254, ..] | [100, 100, 100, 200] | [168, 63, 129, 16] => Classes::LINK | Classes::SPECIAL,
+        // Link-local; metadata of Alibaba Cloud, of Azure and of Oracle Cloud
+        [169, 254, ..] | [100, 100, 100, 200] | [168, 63, 129, 16] | [192, 0, 0, 192] => {
+            Classes::LINK | Classes::SPECIAL
+        }
         [127, ..]
         | [192, 0, 0 | 2, _]
         | [192, 88, 99, _]
@@ -81,30 +84,40 @@ fn v4(ip: Ipv4Addr) -> Classes {
 }
 
 fn v6(ip: Ipv6Addr, nat64: bool) -> Classes {
-    let segments = ip.segments();
-    let low = Ipv4Addr::from_bits((u32::from(segments[6]) << 16) | u32::from(segments[7]));
-    match segments {
-        [0, 0, 0, 0, 0, 0, 0, 0] | [0xff00..=0xffff, ..] => Classes::NEVER,
-        [0, 0, 0, 0, 0, 0, 0, 1] => Classes::SPECIAL,
-        // v4-mapped, its deprecated translated twin, v4-compatible
-        [0, 0, 0, 0, 0, 0xffff, ..] | [0, 0, 0, 0, 0xffff, 0, ..] | [0, 0, 0, 0, 0, 0, ..] => {
-            Classes::SPECIAL | v4(low)
-        }
-        [0x64, 0xff9b, 0, 0, 0, 0, ..] if nat64 => v4(low),
-        [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 1, ..] => Classes::SPECIAL | v4(low),
-        // 6to4 carries the address behind its prefix, Teredo carries it inverted at its end
-        [0x2002, high, next, ..] => {
-            Classes::SPECIAL | v4(Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(next)))
-        }
-        [0x2001, 0, ..] => Classes::SPECIAL | v4(Ipv4Addr::from_bits(!low.to_bits())),
+    match (ip.segments(), carried(ip)) {
+        ([0, 0, 0, 0, 0, 0, 0, 0] | [0xff00..=0xffff, ..], _) => Classes::NEVER,
+        ([0x64, 0xff9b, 0, ..], Some(inner)) if nat64 => v4(inner),
+        // Which bits of it are the address depends on the network, so it may be that of a metadata service.
+        ([0x64, 0xff9b, 1, ..], _) => Classes::LINK | Classes::SPECIAL,
+        (_, Some(inner)) => Classes::SPECIAL | v4(inner),
         // 2001:db8::/32 and 3fff::/20 are for documentation, the rest of 2001::/23 for protocols
-        [0x2001, 0xdb8 | 0..=0x1ff, ..] | [0x3fff, 0..=0xfff, ..] => Classes::SPECIAL,
-        [0xfe80..=0xfebf, ..] => Classes::LINK | Classes::SPECIAL,
-        // Metadata of AWS and of Google Cloud
-        [0xfd00, 0xec2, ..] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] => Classes::LINK | Classes::SPECIAL,
-        [0xfc00..=0xfdff, ..] => Classes::PRIVATE,
-        [0x2000..=0x3fff, ..] => Classes::PUBLIC,
+        ([0x2001, 0xdb8 | 0..=0x1ff, ..] | [0x3fff, 0..=0xfff, ..], None) => Classes::SPECIAL,
+        ([0xfe80..=0xfebf, ..], None) => Classes::LINK | Classes::SPECIAL,
+        // Metadata of AWS, of Google Cloud and of Scaleway
+        ([0xfd00, 0xec2, ..] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] | [0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42], None) => {
+            Classes::LINK | Classes::SPECIAL
+        }
+        ([0xfc00..=0xfdff, ..], None) => Classes::PRIVATE,
+        ([0x2000..=0x3fff, ..], None) => Classes::PUBLIC,
         _ => Classes::SPECIAL,
+    }
+}
+
+/// The IPv4 address that an IPv6 address stands for, on a network that translates or tunnels it.
+fn carried(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let segments = ip.segments();
+    let pair = |high: u16, low: u16| Ipv4Addr::from_bits((u32::from(high) << 16) | u32::from(low));
+    match segments {
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        // v4-mapped, its deprecated translated twin, v4-compatible; NAT64
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0, 0, 0, 0, 0, 0, high, low]
+        | [0x64, 0xff9b, 0 | 1, _, _, _, high, low] => Some(pair(high, low)),
+        // 6to4 carries it behind its prefix, Teredo inverted at its end
+        [0x2002, high, low, ..] => Some(pair(high, low)),
+        [0x2001, 0, .., high, low] => Some(pair(!high, !low)),
+        _ => None,
     }
 }
 
@@ -134,6 +147,12 @@ impl Guard {
         Classes::of(ip, self.nat64)
     }
 
+    /// Whether the network would take a connection to `ip` to this daemon by another address of it.
+    fn leads_home(&self, ip: IpAddr, port: u16) -> bool {
+        let IpAddr::V6(ip) = ip else { return false };
+        carried(ip).is_some_and(|inner| self.listeners.cover(inner.into(), port))
+    }
+
     pub(crate) fn judge(&self, host: &Host, grant: Grant, ip: IpAddr, port: u16) -> Result<(), Refusal> {
         let prohibited = || Refusal::from(EgressError::AddressProhibited);
         let classes = Classes::of(ip, self.nat64);
@@ -141,7 +160,7 @@ impl Guard {
             return Err(prohibited());
         }
         // A guest cannot tell the daemon's own doors from any other prohibited place; the operator can.
-        if self.listeners.cover(ip, port) {
+        if self.listeners.cover(ip, port) || self.leads_home(ip, port) {
             return Err(Refusal { reason: Some(DenyReason::SelfListener), ..prohibited() });
         }
         if classes == Classes::PUBLIC || self.networks.iter().any(|network| network.covers(ip, port)) {

@@ -127,7 +127,7 @@ impl Client {
             Ok(grant) => grant,
             Err(refusal) if active.observes() => {
                 attempt.observe(refusal);
-                Grant::Open
+                active.grant(&target.host)
             }
             Err(refusal) => return Err(refusal),
         };

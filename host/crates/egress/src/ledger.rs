@@ -18,7 +18,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// One app's records.
 ///
 /// Attempts are written as they come until the minute's records are used up. From then on those that are alike (same
-/// outcome, same host) share one, written when the minute is over and counted against the next. Shared records are half
+/// outcome, same host, port and scheme) share one, written when the minute is over and counted against the next. Shared records are half
 /// as many as a minute has; further hosts share one per outcome, without a name. So an app that makes a thousand
 /// attempts in a blink costs a minute's worth of records, and every attempt is in the count of one.
 pub(crate) struct Ledger {
@@ -49,6 +49,8 @@ struct Kind {
     observed: bool,
     credential: HeldUse,
     host: String,
+    port: u16,
+    scheme: String,
 }
 
 struct Entry {
@@ -200,11 +202,19 @@ impl State {
 
     fn share(&mut self, mut record: audit::Egress, remedy: Option<String>, max: usize) {
         let (denied, observed, credential) = (record.denied, record.observed, record.credential);
-        let mut key = Kind { denied, observed, credential, host: record.host.clone() };
+        let (host, port, scheme) = (record.host.clone(), record.port, record.scheme.clone());
+        let mut key = Kind { denied, observed, credential, host, port, scheme };
         if !self.shared.contains_key(&key) && self.shared.len() >= max {
-            key.host = String::new();
-            record.host = String::new();
-            record.raw_host = String::new();
+            // Says of no one of them what holds for one alone.
+            key = Kind { host: String::new(), port: 0, scheme: String::new(), ..key };
+            record = audit::Egress {
+                host: String::new(),
+                raw_host: String::new(),
+                port: 0,
+                scheme: String::new(),
+                method: String::new(),
+                ..record
+            };
         }
         match self.shared.entry(key) {
             std::collections::hash_map::Entry::Occupied(mut entry) => {

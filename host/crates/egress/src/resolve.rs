@@ -114,7 +114,7 @@ impl Lookup {
             }
             Host::Name(name) => name,
         };
-        if let Some(addresses) = self.settings.hosts.get(host).filter(|addresses| !addresses.is_empty()) {
+        if let Some(addresses) = self.known(host) {
             return Ok(addresses.clone());
         }
         if !lane.queries.lock().unwrap_or_else(PoisonError::into_inner).admit(now) {
@@ -130,12 +130,17 @@ impl Lookup {
         }
     }
 
+    /// What `dns.hosts` says. An entry without addresses says nothing.
+    fn known(&self, host: &Host) -> Option<&Vec<IpAddr>> {
+        self.settings.hosts.get(host).filter(|addresses| !addresses.is_empty())
+    }
+
     /// Addresses of a host that the operator named, not an app: the proxy.
     pub(crate) async fn trusted(&self, host: &Host) -> io::Result<Vec<IpAddr>> {
         match host {
             Host::Ip(ip) => Ok(vec![*ip]),
             Host::Name(_) if host.is_localhost() => Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
-            Host::Name(name) => match self.settings.hosts.get(host) {
+            Host::Name(name) => match self.known(host) {
                 Some(addresses) => Ok(addresses.clone()),
                 None => self.resolver.resolve(name).await,
             },

@@ -3,14 +3,15 @@
 //! A server that was sent a credential may repeat it: in an echo, an error page, a debug header. What an app must not
 //! hold is covered up there with stars, one for each byte, so that lengths stay true. Found are the credential itself and
 //! its usual disguises: Base64 (wherever in the encoded text it starts), percent-escapes, JSON and HTML escapes, hex; and
-//! if the credential is Base64 of text, that text. A server that transforms it in a way of its own is not covered:
-//! credentials go to hosts that the operator trusts with them anyway.
+//! if the credential is Base64 of text, that text. All of it in capitals and in small letters as well: names of header
+//! fields have no case. A server that transforms it in a way of its own is not covered: credentials go to hosts that the
+//! operator trusts with them anyway.
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -33,7 +34,8 @@ impl Scrubber {
         let needles: BTreeSet<Vec<u8>> = credentials.into_iter().flat_map(disguises).collect();
         let needles: Vec<_> = needles.into_iter().filter(|needle| needle.len() >= SHORTEST).collect();
         // Building fails only beyond billions of states; with 16 credentials of 8 KiB there are some hundred thousand.
-        let search = AhoCorasick::builder().match_kind(MatchKind::Standard).build(&needles).ok();
+        let mut builder = AhoCorasick::builder();
+        let search = builder.match_kind(MatchKind::Standard).ascii_case_insensitive(true).build(&needles).ok();
         Self { search: search.filter(|_| !needles.is_empty()), needles }
     }
 
@@ -59,10 +61,12 @@ impl Scrubber {
         }
     }
 
-    /// Covers up credentials in the values of header fields.
+    /// Covers up credentials in the values of header fields; a field that is named like one goes.
     pub(crate) fn headers(&self, headers: &mut HeaderMap) {
-        if self.is_idle() {
-            return;
+        let Some(search) = &self.search else { return };
+        let named: Vec<HeaderName> = headers.keys().filter(|name| search.is_match(name.as_str())).cloned().collect();
+        for name in named {
+            headers.remove(name);
         }
         for value in headers.values_mut() {
             if let Some(clean) = self.bytes(value.as_bytes()) {
@@ -127,7 +131,8 @@ impl Stream {
 /// How long the longest end of `text` is that is a beginning, but not all, of `needle`.
 fn open_end(text: &[u8], needle: &[u8]) -> usize {
     let longest = text.len().min(needle.len() - 1);
-    (1..=longest).rev().find(|length| text[text.len() - length..] == needle[..*length]).unwrap_or(0)
+    let begins = |length: &usize| text[text.len() - length..].eq_ignore_ascii_case(&needle[..*length]);
+    (1..=longest).rev().find(begins).unwrap_or(0)
 }
 
 /// The forms in which a server may repeat `credential`.
@@ -154,17 +159,20 @@ fn disguises(credential: &str) -> Vec<Vec<u8>> {
     };
     let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     push(&|b| (!unreserved(b)).then(|| format!("%{b:02X}")));
-    push(&|b| (!unreserved(b)).then(|| format!("%{b:02x}")));
     push(&|b| matches!(b, b'"' | b'\\').then(|| format!("\\{}", char::from(b))));
     push(&|b| matches!(b, b'"' | b'\\' | b'/').then(|| format!("\\{}", char::from(b))));
+    // Of JSON too: what writers keep out of HTML, and what the most careful of them keep out of it.
+    push(&|b| match b {
+        b'"' | b'\\' => Some(format!("\\{}", char::from(b))),
+        _ => b"<>&".contains(&b).then(|| format!("\\u{b:04x}")),
+    });
+    push(&|b| b"\"&'<>+`\\".contains(&b).then(|| format!("\\u{b:04x}")));
     push(&|b| html(b).map(str::to_owned));
-    let hex = |upper: bool| {
-        bytes.iter().fold(String::new(), |mut text, b| {
-            let _ = if upper { write!(text, "{b:02X}") } else { write!(text, "{b:02x}") };
-            text
-        })
-    };
-    forms.extend([hex(false).into_bytes(), hex(true).into_bytes()]);
+    let hex = bytes.iter().fold(String::new(), |mut text, b| {
+        let _ = write!(text, "{b:02x}");
+        text
+    });
+    forms.push(hex.into_bytes());
     if let Ok(inner) = STANDARD.decode(bytes)
         && inner.iter().all(|b| matches!(b, b' '..=b'~'))
     {
@@ -191,6 +199,7 @@ mod tests {
     use super::*;
 
     const TOKEN: &str = "s3cr3t/t0ken+\"x\"";
+    const ANGLED: &str = "s3cr3t<t0ken>&'x'";
 
     fn stars(text: &str, hidden: &str) -> String {
         text.replace(hidden, &"*".repeat(hidden.len()))
@@ -198,7 +207,7 @@ mod tests {
 
     #[test]
     fn disguised_echoes_are_covered() {
-        let scrubber = Scrubber::new([TOKEN]);
+        let scrubber = Scrubber::new([TOKEN, ANGLED]);
         for hidden in [
             TOKEN,
             "s3cr3t%2Ft0ken%2B%22x%22",
@@ -207,6 +216,11 @@ mod tests {
             "s3cr3t\\/t0ken+\\\"x\\\"",
             "s3cr3t/t0ken+&quot;x&quot;",
             "7333637233742f74306b656e2b227822",
+            "7333637233742F74306B656E2B227822",
+            "s3cr3t/t0ken\\u002B\\u0022x\\u0022",
+            "S3CR3T/T0KEN+\"X\"",
+            "s3cr3t\\u003ct0ken\\u003e\\u0026'x'",
+            "s3cr3t&lt;t0ken&gt;&amp;&#39;x&#39;",
         ] {
             let text = format!("a: {hidden}; {hidden}");
             assert_eq!(scrubber.text(&text), stars(&text, hidden), "{hidden}");
@@ -233,10 +247,20 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append("x-echo", HeaderValue::from_static("Bearer hunter2-hunter2"));
         headers.append("x-other", HeaderValue::from_static("hunter2"));
+        headers.append("x-hunter2-hunter2-x", HeaderValue::from_static("1"));
         scrubber.headers(&mut headers);
+        assert_eq!(headers.len(), 2);
         assert_eq!(headers["x-echo"], "Bearer ***************");
         assert_eq!(headers["x-other"], "hunter2");
         assert!(Scrubber::new([]).is_idle() && Scrubber::default().bytes(b"x").is_none());
+    }
+
+    #[test]
+    fn a_credential_in_other_letters_is_held_back_too() {
+        let scrubber = Scrubber::new(["Hunter2-Hunter2"]);
+        let mut stream = Stream::default();
+        assert_eq!(stream.push(&scrubber, Bytes::from_static(b"x HUNTER2-hun")), "x ");
+        assert_eq!(stream.push(&scrubber, Bytes::from_static(b"TER2 y")), "*************** y");
     }
 
     /// However a text is cut into chunks, the same comes out, and nothing but the beginning of a credential is held back.

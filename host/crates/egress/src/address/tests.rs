@@ -45,7 +45,16 @@ fn d08_classes() {
         ("::ffff:8.8.8.8", special),
         ("::8.8.8.8", special),
         ("64:ff9b::8.8.8.8", special),
-        ("64:ff9b:1::8.8.8.8", special),
+        ("64:ff9b:1::8.8.8.8", metadata),
+        ("64:ff9b:1:a9fe:a9:fe00::", metadata),
+        ("192.0.0.192", metadata),
+        ("fd00:42::42", metadata),
+        ("fd00:42::43", private),
+        ("::ffff:127.0.0.1", special),
+        ("::127.0.0.1", special),
+        ("64:ff9b::127.0.0.1", special),
+        ("2002:7f00:1::", special),
+        ("2001:0:1234::80ff:fffe", special),
         ("2002:0808:0808::1", special),
         ("100::1", special),
         ("4000::1", special),
@@ -83,7 +92,7 @@ fn d08_nat64_is_judged_by_what_it_carries() {
     assert_eq!(Classes::of(ip("64:ff9b::8.8.8.8"), true), Classes::PUBLIC);
     assert_eq!(Classes::of(ip("64:ff9b::10.0.0.1"), true), Classes::PRIVATE);
     assert_eq!(Classes::of(ip("64:ff9b::169.254.169.254"), true), Classes::LINK | Classes::SPECIAL);
-    assert_eq!(Classes::of(ip("64:ff9b:1::8.8.8.8"), true), Classes::SPECIAL);
+    assert_eq!(Classes::of(ip("64:ff9b:1::8.8.8.8"), true), Classes::LINK | Classes::SPECIAL);
 }
 
 struct Case {
@@ -180,7 +189,10 @@ fn an_open_app_is_kept_from_metadata_and_from_the_daemon() {
         case.check(address, 443, PROHIBITED);
     }
     case.check("127.0.0.1", 9090, Err(DenyReason::SelfListener));
-    case.check("::ffff:127.0.0.1", 9090, Err(DenyReason::SelfListener));
+    for home in ["::ffff:127.0.0.1", "64:ff9b::127.0.0.1", "2002:7f00:1::", "2001:0:1234::80ff:fffe"] {
+        case.check(home, 9090, Err(DenyReason::SelfListener));
+        case.check(home, 9091, Ok(()));
+    }
 }
 
 #[test]

@@ -38,6 +38,10 @@ impl Desk {
     }
 
     fn note(&self, host: &str, denied: Option<DenyReason>) {
+        self.note_at(host, 443, denied);
+    }
+
+    fn note_at(&self, host: &str, port: u16, denied: Option<DenyReason>) {
         let record = audit::Egress {
             app: self.ledger.app().clone(),
             denied,
@@ -47,7 +51,7 @@ impl Desk {
             subject: "s".into(),
             host: host.to_owned(),
             raw_host: host.to_owned(),
-            port: 443,
+            port,
             scheme: "https".to_owned(),
             method: "GET".to_owned(),
             count: 1,
@@ -111,6 +115,24 @@ fn many_hosts_share_one_record() {
     assert_eq!(written.len(), 7);
     assert_eq!(written[0], (String::new(), 994, 9940));
     assert_eq!(written.iter().map(|(_, count, _)| count).sum::<u64>(), 1000);
+}
+
+#[test]
+fn what_goes_to_another_port_has_a_record_of_its_own() {
+    let desk = Desk::new(8);
+    for port in [443, 443, 443, 443, 8443, 443, 443, 443] {
+        desk.note_at("allowed.test", port, None);
+    }
+    assert_eq!(desk.records.try_iter().count(), 8);
+    for port in [443, 8443, 443, 1, 2, 3, 4] {
+        desk.note_at("allowed.test", port, None);
+    }
+    desk.ledger.flush();
+    let mut shared: Vec<_> = desk.records.try_iter().map(|r| (r.port, r.count, r.host, r.scheme, r.method)).collect();
+    shared.sort();
+    let row = |port, count| (port, count, "allowed.test".to_owned(), "https".to_owned(), "GET".to_owned());
+    let rest = (0, 2, String::new(), String::new(), String::new());
+    assert_eq!(shared, [rest, row(1, 1), row(2, 1), row(443, 2), row(8443, 1)]);
 }
 
 #[test]
