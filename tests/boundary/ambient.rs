@@ -10,7 +10,7 @@ const EVERYWHERE: &[(&str, &str)] =
     &[("", "egress: {allowedHosts: [allowed.test, '*.wild.test', 127.0.0.1, '::1', localhost]}")];
 
 catalogue! {
-    Strict LISTED => f01 f02 f03 f05 f07 f11;
+    Strict LISTED => f01 f02 f03 f05 f07 f11 f12;
     Strict EQUIPPED => f04;
     Strict UNLISTED => f09;
     Strict EVERYWHERE => f10;
@@ -74,6 +74,29 @@ fn f03(site: &Site) {
             assert!(seen.report()["error"].is_string(), "{attempt}: {}", seen.answer.text());
         }
     }
+    site.assert_alive();
+}
+
+/// There is no directory to get out of: not by links, not by what looks like the way up, and none to write into.
+fn f12(site: &Site) {
+    let ways = [
+        "link/../../etc/passwd",
+        "a/b/../../../../etc/passwd",
+        "/tmp/../etc/passwd",
+        "./.",
+        "scratch/file",
+        "//etc/passwd",
+    ];
+    for path in ways {
+        for act in ["read", "list", "write", "remove"] {
+            let attempt = json!({"act": act, "path": path});
+            let seen = site.call(&attempt);
+            seen.assert_silence(&attempt);
+            assert!(seen.report()["error"].is_string(), "{attempt}: {}", seen.answer.text());
+        }
+    }
+    let place = site.call(&json!({"act": "process"})).report()["directory"].clone();
+    assert!(place.is_null() || place == "/", "{place}");
     site.assert_alive();
 }
 

@@ -19,6 +19,9 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// What of a request is kept.
 const HEAD: usize = 4096;
 
+/// How much of a declared body is waited for.
+const BODY: usize = 1 << 20;
+
 /// How much an endless answer has at most: ten times what anybody should have taken.
 const ENDLESS: usize = 160 << 20;
 
@@ -96,7 +99,7 @@ fn note(arrival: Arrival) {
 
 /// Reads a request with its body, as long as it declares one, and answers what its path asks for.
 fn exchange(mut stream: impl Read + Write, to: SocketAddr, sni: Option<String>) {
-    let (mut seen, mut chunk) = (Vec::new(), [0; HEAD]);
+    let (mut seen, mut read, mut chunk) = (Vec::new(), 0, [0; HEAD]);
     let declared = |seen: &[u8]| {
         // A handshake where there is no TLS: its first record is all there will be.
         if seen.first() == Some(&0x16) {
@@ -108,13 +111,15 @@ fn exchange(mut stream: impl Read + Write, to: SocketAddr, sni: Option<String>) 
             text.split_once("\r\ncontent-length:").and_then(|(_, rest)| rest.lines().next()?.trim().parse().ok());
         Some(end + length.unwrap_or(0_usize))
     };
-    while seen.len() < HEAD && declared(&seen).is_none_or(|length| seen.len() < length) {
+    while declared(&seen).map_or(seen.len() < HEAD, |length| read < length.min(BODY)) {
         match stream.read(&mut chunk) {
             Ok(0) | Err(_) => break,
-            Ok(length) => seen.extend(&chunk[..length]),
+            Ok(length) => {
+                read += length;
+                seen.extend(&chunk[..length.min(HEAD - seen.len())]);
+            }
         }
     }
-    seen.truncate(HEAD);
     let head = String::from_utf8_lossy(&seen).into_owned();
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
     note(Arrival { to, sni, head });

@@ -1,61 +1,30 @@
 //! H: confusing the host.
 
 use crate::house::{RUNTIME, corpus, serve};
-use crate::row::{LISTED, Site, UNLISTED, catalogue};
-use gestalt_tests::Served;
+use crate::network::Counters;
+use crate::packages::assert_contained;
+use crate::row::{LISTED, Site, UNLISTED, catalogue, get, with};
+use crate::{canary, names};
+use gestalt_tests::eventually;
 use gestalt_tests::examples::{app, package};
 use serde_json::json;
 
 const TIGHT: &[(&str, &str)] = &[("", "runtime: {provider: wasm, template: tight}")];
+/// An app that may call another.
+const GRANTED: &[(&str, &str)] = &[("", "invokes: [{app: h10-other, operation: attempt}]"), ("-other", "")];
+/// An app whose time is short, and one that takes its time.
+const RACING: &[(&str, &str)] = &[
+    ("", "runtime: {provider: wasm, template: tight}, invokes: [{app: h07-slow, operation: attempt}]"),
+    ("-slow", "egress: {allowedHosts: [allowed.test]}"),
+];
 
 catalogue! {
-    Strict UNLISTED => h01 h04_start h08;
+    Strict UNLISTED => h04_start h08;
+    Strict RACING => h07;
+    Strict GRANTED => h10;
+    Strict UNLISTED => h16;
     Strict LISTED => h04;
     Strict TIGHT => h12 h13;
-}
-
-/// Packages with these bytes for a component, and a good one beside them.
-fn with_bad(bad: &[(&str, Vec<u8>)], more: &str) -> (Served, tempfile::TempDir) {
-    let (dir, mut config) = (tempfile::tempdir().unwrap(), "apps:\n".to_owned());
-    let good = ("good", std::fs::read(corpus()).unwrap());
-    for (name, bytes) in bad.iter().chain([&good]) {
-        let own = dir.path().join(name);
-        let manifest = package(&own, "entrypoint: {artifactPath: app.wasm}\nspec: {}\n", &[]);
-        std::fs::write(own.join("app.wasm"), bytes).unwrap();
-        config += &app(name, &manifest, if *name == "good" { "" } else { more });
-    }
-    (serve(&config), dir)
-}
-
-/// The bad ones answer 503, the good one answers.
-fn assert_contained(served: &Served, bad: &[&str]) {
-    RUNTIME.block_on(async {
-        let client = served.listening().await;
-        for name in bad {
-            assert_eq!(client.call(name, "attempt", "{}").await.code(), 503, "{name}");
-        }
-        assert_eq!(client.call("good", "attempt", r#"{"act":"count"}"#).await.json(), json!({"calls": 1}));
-        assert_eq!(client.get("/ready").await.code(), 200);
-    });
-}
-
-/// Bytes that are no component, or stop being one.
-fn h01(_: &Site) {
-    let whole = std::fs::read(corpus()).unwrap();
-    let mut garbled = whole.clone();
-    garbled.iter_mut().skip(4096).step_by(97).for_each(|byte| *byte ^= 0x55);
-    let bad = [
-        ("truncated", whole[..whole.len() / 2].to_vec()),
-        ("garbled", garbled),
-        ("module", wat::parse_str("(module)").unwrap()),
-        ("worldless", wat::parse_str("(component)").unwrap()),
-        ("random", (0..65536_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()),
-        ("headed", [b"\0asm\x0d\0\x01\0".as_slice(), &[0xff; 4096]].concat()),
-        ("empty", Vec::new()),
-    ];
-    let (served, _dir) = with_bad(&bad, "");
-    assert_contained(&served, &bad.each_ref().map(|(name, _)| *name));
-    assert!(!served.log().contains("panicked"), "{}", served.log());
 }
 
 /// A panic in an operation is that call's.
@@ -83,6 +52,21 @@ fn h04_start(_: &Site) {
     }
 }
 
+/// A host call that is still under way when its call's time is up: both end, and what was to come does not.
+fn h07(site: &Site) {
+    let slow = json!({"act": "http", "scheme": "http", "authority": "allowed.test", "path": "/hold"});
+    let seen = site.call(&json!({"act": "invoke", "app": "h07-slow", "operation": "attempt", "params": slow}));
+    // The call that is nested ends no later than the one around it, so the guest may still hear of it, or not.
+    let heard = seen.answer.code() == 200 && seen.report() == json!({"at": "service", "error": "DeadlineExceeded"});
+    assert!(heard || seen.answer.text().contains("timed out"), "{}", seen.answer.text());
+    // Its request has ended with it: the record is there, and the server has been hung up on.
+    let slow = Site { app: "h07-slow".into(), house: site.house.clone() };
+    slow.records(1);
+    assert_eq!(canary::take(1).len(), 1);
+    slow.assert_alive();
+    site.assert_alive();
+}
+
 /// Whoever is named in the payload, the caller is the caller.
 fn h08(site: &Site) {
     let forged = json!({
@@ -96,6 +80,72 @@ fn h08(site: &Site) {
     }));
     assert_eq!(seen.report()["at"], "service", "{}", seen.answer.text());
     site.assert_alive();
+}
+
+/// A connection of another app, by whoever asks for it: refused, and on record.
+fn h10(site: &Site) {
+    let call = |more: serde_json::Value| {
+        with(json!({"act": "invoke", "app": "h10-other", "operation": "attempt", "params": {"act": "count"}}), more)
+    };
+    assert_eq!(site.call(&call(json!({}))).report()["status"], 200);
+    let seen = site.call(&call(json!({"connection": "somebody-elses"})));
+    assert_eq!(seen.report(), json!({"at": "service", "error": "PermissionDenied"}));
+    seen.assert_silence(&json!("a connection that was not granted"));
+    let log = site.house.log();
+    let told = |line: &str| line.contains("caller_app=\"h10\"") && line.contains("connection_not_granted");
+    assert!(log.lines().any(told), "no record of it");
+    site.assert_alive();
+}
+
+/// Rules that are narrowed while the daemon runs hold from the next request on; what cannot be read changes nothing; what
+/// is taken out stops.
+fn h16(_: &Site) {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = package(&dir.path().join("corpus"), "entrypoint: {artifactPath: corpus.wasm}\nspec: {}\n", &[]);
+    std::fs::copy(corpus(), manifest.with_file_name("corpus.wasm")).unwrap();
+    let config = |first: &str, second: bool| {
+        let server = "server: {egress: {defaultAction: deny, audit: {allowed: all}}}\napps:\n";
+        let second = if second { app("second", &manifest, "") } else { String::new() };
+        format!("{server}{}{second}", app("first", &manifest, first))
+    };
+    let wide = config("egress: {allowedHosts: [allowed.test]}", true);
+    let served = serve(&wide);
+    let client = RUNTIME.block_on(served.listening());
+    let fetch = || {
+        let before = Counters::read();
+        let answer = RUNTIME.block_on(client.call("first", "attempt", get("allowed.test").to_string())).json();
+        let outcome = [&answer["status"], &answer["error"]].into_iter().find(|v| !v.is_null()).unwrap().to_string();
+        (outcome, Counters::read().opened - before.opened - 1)
+    };
+    let reload = |config: &str, says: &str| {
+        let known = served.log().matches(says).count();
+        served.reload(config);
+        RUNTIME.block_on(eventually(says, || async { (served.log().matches(says).count() > known).then_some(()) }));
+    };
+    let (allowed, denied) = (("200".to_owned(), 1), ("\"HttpRequestDenied\"".to_owned(), 0));
+    assert_eq!(fetch(), allowed);
+    assert_eq!(canary::take(1).len(), 1);
+    names::take_asked();
+
+    let narrow = config("egress: {allowedHosts: [other.test]}", true);
+    reload(&narrow, "configuration reloaded");
+    assert_eq!((fetch(), names::take_asked()), (denied.clone(), vec![]));
+    for bad in ["apps: {first: {", "apps: {first: {source: ./gone.yaml, egress: {allowedHosts: ['*']}}}"] {
+        reload(bad, "not reloaded, all stays as it was");
+        assert_eq!((fetch(), names::take_asked()), (denied.clone(), vec![]), "{bad}");
+    }
+    // Nothing listed is what the default says, and not what was listed before.
+    reload(&config("", true), "configuration reloaded");
+    assert_eq!(fetch(), denied);
+    reload(&wide, "configuration reloaded");
+    assert_eq!(fetch(), allowed);
+    assert_eq!(canary::take(1).len(), 1);
+    names::take_asked();
+
+    let call = |app: &str| RUNTIME.block_on(client.call(app, "attempt", r#"{"act":"count"}"#)).code();
+    assert_eq!(call("second"), 200);
+    reload(&config("config: {start: {}}", false), "apps.first.config");
+    assert_eq!((call("first"), call("second")), (200, 503));
 }
 
 /// Answers that are too long, too deep, or of a status there is not.

@@ -1,8 +1,9 @@
 //! G: more than its share. Each limit ends the call that hit it, with its name, and nothing else.
 
 use crate::canary;
-use crate::house::RUNTIME;
-use crate::row::{LISTED, Site, at, catalogue, with};
+use crate::house::{RUNTIME, corpus, serve};
+use crate::row::{LISTED, Site, UNLISTED, at, catalogue, with};
+use gestalt_tests::examples::{app, package};
 use serde_json::{Value, json};
 
 const TIGHT: &[(&str, &str)] = &[("", "runtime: {provider: wasm, template: tight}")];
@@ -12,6 +13,11 @@ const SLOW: &[(&str, &str)] =
     &[("", "egress: {allowedHosts: [allowed.test]}, runtime: {provider: wasm, template: slow}")];
 /// One that takes all it can get, and one that wants to be served meanwhile.
 const NEIGHBOURS: &[(&str, &str)] = &[("", "runtime: {provider: wasm, template: tight}"), ("-good", "")];
+/// One that takes in little, and one that gives much.
+const CALLER: &[(&str, &str)] = &[
+    ("", "runtime: {provider: wasm, template: tight}, invokes: [{app: g30-wide, operation: attempt}]"),
+    ("-wide", ""),
+];
 
 catalogue! {
     Strict TIGHT => g01 g03 g05 g07 g08 g09 g17 g26;
@@ -19,6 +25,8 @@ catalogue! {
     Strict LISTED => g16;
     Strict SLOW => g18;
     Strict NEIGHBOURS => g21;
+    Strict CALLER => g30;
+    Strict UNLISTED => g22_g23;
 }
 
 fn over(site: &Site, attempt: Value, limit: &str) {
@@ -172,6 +180,51 @@ fn g21(site: &Site) {
         let count = |code| codes.iter().filter(|c| **c == code).count();
         assert_eq!((count(200), count(429)), (2, 10), "{codes:?}");
     });
+    site.assert_alive();
+}
+
+/// One app that takes all the pool has to give, and all of the processor: its share is less than the whole, and others
+/// are served meanwhile.
+fn g22_g23(_: &Site) {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = package(&dir.path().join("corpus"), "entrypoint: {artifactPath: corpus.wasm}\nspec: {}\n", &[]);
+    std::fs::copy(corpus(), manifest.with_file_name("corpus.wasm")).unwrap();
+    let greedy = "greedy: {concurrency: 100, queue: 0, cpuTime: 3s, timeout: 20s, standby: 0}";
+    let runtime = format!("pool: {{instances: 16, share: 50}}, maxConcurrency: 8, templates: {{{greedy}}}");
+    let greedy = app("greedy", &manifest, "runtime: {provider: wasm, template: greedy}");
+    let served = serve(&format!(
+        "runtime: {{providers: {{wasm: {{config: {{{runtime}}}}}}}}}\napps:\n{greedy}{}",
+        app("modest", &manifest, "")
+    ));
+    RUNTIME.block_on(async {
+        let client = served.listening().await;
+        for act in [r#"{"act":"sleep","millis":2000}"#, r#"{"act":"loop"}"#] {
+            let storm: Vec<_> = (0..12)
+                .map(|_| tokio::spawn(async move { client.call("greedy", "attempt", act).await.code() }))
+                .collect();
+            for _ in 0..3 {
+                assert_eq!(client.call("modest", "attempt", r#"{"act":"count"}"#).await.json(), json!({"calls": 1}));
+                assert_eq!(client.get("/health").await.code(), 200);
+            }
+            let under_way = storm.iter().filter(|call| !call.is_finished()).count();
+            assert_eq!(under_way, 4, "{act}: its share of the calls, all of them still going on");
+            for call in storm {
+                assert!([200, 429, 502].contains(&call.await.unwrap()), "{act}");
+            }
+        }
+    });
+}
+
+/// An answer of another app that is larger than what this one may be handed.
+fn g30(site: &Site) {
+    let call = |bytes: usize| {
+        let huge = json!({"act": "answer", "kind": "huge", "bytes": bytes});
+        site.call(&json!({"act": "invoke", "app": "g30-wide", "operation": "attempt", "params": huge}))
+    };
+    let seen = call(2 << 20);
+    assert_eq!(seen.report(), json!({"at": "service", "error": "ResourceExhausted"}));
+    // Its own answer has a bound as well, so the status is all that is looked at.
+    assert_eq!(call(1 << 10).report()["status"], 200);
     site.assert_alive();
 }
 

@@ -24,6 +24,7 @@ mod house;
 mod names;
 mod names_and_addresses;
 mod network;
+mod packages;
 mod ports;
 mod redirects;
 mod row;

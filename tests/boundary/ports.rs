@@ -6,8 +6,11 @@ use serde_json::json;
 const HASTY: &[(&str, &str)] =
     &[("", "egress: {allowedHosts: [allowed.test]}, runtime: {provider: wasm, template: hasty}")];
 
+const TLS_ONLY: &[(&str, &str)] = &[("", "egress: {allowedHosts: [allowed.test], requireTls: true}")];
+
 catalogue! {
     Strict LISTED => b01 b02 b03 b04 b05 b06 b09 b10;
+    Strict TLS_ONLY => b07;
     Strict HASTY => b11;
 }
 
@@ -61,6 +64,14 @@ fn b06(site: &Site) {
     let attempt = with(get("allowed.test"), json!({"scheme": null}));
     let (_, arrival) = site.allowed(&attempt);
     assert_eq!((arrival.to.port(), arrival.sni.as_deref()), (443, Some("allowed.test")));
+}
+
+/// In the clear, where TLS is asked for.
+fn b07(site: &Site) {
+    site.denied(get("allowed.test"), "HttpRequestDenied", "scheme_invalid");
+    site.denied(get("allowed.test:443"), "HttpRequestDenied", "scheme_invalid");
+    let (_, arrival) = site.allowed(&with(get("allowed.test"), json!({"scheme": "https"})));
+    assert_eq!(arrival.sni.as_deref(), Some("allowed.test"));
 }
 
 /// Headers that would change the protocol.

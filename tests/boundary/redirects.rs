@@ -10,9 +10,17 @@ const DEPUTY: &[(&str, &str)] = &[
     ("-wide", "egress: {allowedHosts: [allowed.test]}"),
     ("-stranger", "egress: {allowedHosts: [other.test]}"),
 ];
+/// One that uses a credential it does not hold, toward one of the hosts it may reach.
+const KEPT: &[(&str, &str)] = &[(
+    "",
+    "egress: {allowedHosts: ['*.wild.test'], credentials: [{header: Authorization, hosts: [one.wild.test], \
+     value: hunter2-hunter2, env: KEY}]}",
+)];
 
 catalogue! {
     Strict LISTED => e01 e02 e05 e06 e07;
+    Strict KEPT => e08;
+    Strict LISTED => e10;
     Strict DEPUTY => e11;
 }
 
@@ -58,6 +66,43 @@ fn e07(site: &Site) {
     let names: Vec<_> =
         arrival.head.lines().skip(1).filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
     assert!(!names.iter().any(|name| ["cookie", "authorization", "referer"].contains(name)), "{arrival:?}");
+}
+
+/// A credential the app does not hold, sent where it is for and where it is not.
+fn e08(site: &Site) {
+    let key = site.call(&json!({"act": "process"})).report()["vars"]["KEY"].as_str().unwrap().to_owned();
+    assert!(!key.contains("hunter2"), "{key}");
+    let send = |host: &str, header: &str| {
+        let headers = json!({"scheme": "https", "headers": [[header, format!("Bearer {key}")]]});
+        let (report, arrival) = site.reached(&with(at(host, "/ok"), headers));
+        assert_eq!(report["status"], 200, "{report}");
+        (arrival.header(header)[0].to_owned(), site.records(1).remove(0))
+    };
+    let (sent, record) = send("one.wild.test", "authorization");
+    assert_eq!((sent.as_str(), record.field("credential")), ("Bearer hunter2-hunter2", "injected"));
+    for (host, header) in [("two.wild.test", "authorization"), ("one.wild.test", "x-other")] {
+        let (sent, record) = send(host, header);
+        assert_eq!((sent, record.field("credential")), (format!("Bearer {key}"), "withheld"), "{host} {header}");
+    }
+    assert!(!site.house.log().contains("hunter2"));
+    site.assert_alive();
+}
+
+/// A listed host that passes on what it gets cannot be told from one that does not; how much it gets is on record.
+fn e10(site: &Site) {
+    let upload = with(
+        at("allowed.test", "/bytes/4000"),
+        json!({
+            "method": "POST", "bodyBytes": 200_000, "headers": [["Content-Length", "200000"]]
+        }),
+    );
+    let (report, _) = site.reached(&upload);
+    assert_eq!(report["bytes"], 4000, "{report}");
+    let record = site.records(1).remove(0);
+    let volume = |name: &str| record.field(name).parse::<u64>().unwrap();
+    assert!((200_000..202_000).contains(&volume("bytes_sent")), "{record:?}");
+    assert!((4_000..6_000).contains(&volume("bytes_received")), "{record:?}");
+    site.assert_alive();
 }
 
 /// An app that has another go in its place: only where that was granted, under that one's list, and with the whole chain

@@ -4,7 +4,7 @@ use crate::canary::{self, Arrival};
 use crate::house::{self, House, Kind, RUNTIME, Record};
 use crate::names::{self, Question};
 use crate::network::Counters;
-use crate::{ambient, confusion, exhaustion, framing, names_and_addresses, ports, redirects, spelling};
+use crate::{ambient, confusion, exhaustion, framing, names_and_addresses, packages, ports, redirects, spelling};
 use gestalt_tests::Answer;
 use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError};
@@ -52,6 +52,7 @@ pub(crate) fn rows() -> Vec<Row> {
         redirects::rows(),
         ambient::rows(),
         exhaustion::rows(),
+        packages::rows(),
         confusion::rows(),
     ]
     .into_iter()

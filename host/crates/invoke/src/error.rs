@@ -59,6 +59,8 @@ pub enum Denial {
     TokenScope,
     /// The caller is an app, and its `invokes` do not list the operation.
     NotGranted,
+    /// The caller is an app, and names a connection of the other one to use. None is granted.
+    ConnectionNotGranted,
 }
 
 impl Denial {
@@ -67,6 +69,7 @@ impl Denial {
         match self {
             Self::TokenScope => "token_scope_denied",
             Self::NotGranted => "invoke_not_granted",
+            Self::ConnectionNotGranted => "connection_not_granted",
         }
     }
 }

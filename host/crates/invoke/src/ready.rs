@@ -1,7 +1,7 @@
 //! Stages 3 and 4: which operation, which connection, which credential?
 
 use crate::authorize::Authorized;
-use crate::{Invocation, InvokeError};
+use crate::{Denial, Invocation, InvokeError};
 use gestalt_core::{AppName, CallLink, Credential, CredentialChoice, Executor, Transport};
 use std::sync::Arc;
 
@@ -49,10 +49,14 @@ impl Ready {
 
 /// Waits for the app to be up, finds the operation in its catalog, and settles the credential.
 ///
-/// Apps of this version declare no connection, so the only valid selector is none at all.
+/// Apps of this version declare no connection, so the only valid selector is none at all. An app that names one of
+/// another is denied: nobody has granted it one, and it does not learn which there are.
 pub(crate) async fn resolve(authorized: Authorized<'_>) -> Result<Ready, InvokeError> {
     let (invocation, app, slot, chain) = authorized.into_admitted().into_parts();
     if let Some(connection) = invocation.connection.as_ref().or(invocation.instance.as_ref()) {
+        if invocation.parent.is_some() {
+            return Err(InvokeError::Denied(Denial::ConnectionNotGranted));
+        }
         return Err(InvokeError::UnknownConnection { app: invocation.app, connection: connection.clone() });
     }
     let failed = |source| InvokeError::Exec { app: app.to_string(), source };
