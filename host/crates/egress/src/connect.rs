@@ -85,6 +85,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn d10_a_peer_that_was_not_judged_is_hung_up_on() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let judged = |addresses: &[SocketAddr]| {
+            let addresses = addresses.to_vec();
+            async move { check_peer(connect(peer).await.unwrap(), &addresses).is_ok() }
+        };
+        let (other_port, other_address) =
+            (SocketAddr::new(peer.ip(), peer.port() ^ 1), SocketAddr::from(([127, 0, 0, 2], peer.port())));
+        assert!(judged(&[other_port, peer]).await);
+        assert!(!judged(&[other_port]).await && !judged(&[other_address]).await && !judged(&[]).await);
+    }
+
+    #[tokio::test]
     async fn nothing_to_dial_is_an_error() {
         assert!(dial(&[]).await.is_err());
     }

@@ -169,6 +169,24 @@ mod tests {
     }
 
     #[test]
+    fn c16_a_head_may_be_as_large_as_allowed_and_no_larger() {
+        let check = |uri: &'static str, names: &[(&str, &str)], headers: usize, bytes: u64| {
+            let limits = EgressLimits {
+                max_headers: headers,
+                max_header_bytes: gestalt_core::limits::ByteSize(bytes),
+                ..EgressLimits::default()
+            };
+            check_size(&Uri::from_static(uri), &map(names), &limits).is_ok()
+        };
+        // `/path` and `ab: c\r\n`
+        let fields = &[("ab", "c"), ("ab", "c")];
+        assert!(check("http://a.test/path", fields, 2, 19));
+        assert!(!check("http://a.test/path", fields, 2, 18));
+        assert!(!check("http://a.test/path", fields, 1, 19));
+        assert!(check("http://a.test/path?query", &[], 0, 11) && !check("http://a.test/path?query", &[], 0, 10));
+    }
+
+    #[test]
     fn c13_trailers_carry_no_framing() {
         let mut trailers =
             map(&[("host", "evil.test"), ("content-length", "1"), ("x-checksum", "ok"), ("x-forwarded-for", "1")]);

@@ -100,6 +100,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn below_a_suffix_is_not_the_suffix() {
+        assert!(is_below("a.wild.test", ".wild.test") && !is_below(".wild.test", ".wild.test"));
+        assert!(!is_below("wild.test", ".wild.test") && !is_below("evilwild.test", ".wild.test"));
+    }
+
+    #[test]
     fn fetch_ports_are_sorted_for_the_search() {
         assert!(FETCH.is_sorted());
         for (port, expect) in

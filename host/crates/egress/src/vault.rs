@@ -136,3 +136,26 @@ impl Held {
             || headers.values().any(|value| within(value.as_bytes()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Method;
+
+    #[test]
+    fn what_nobody_on_the_way_reads() {
+        for (uri, expect) in [
+            ("https://a.test/", true),
+            ("http://a.test/", false),
+            ("http://localhost/", true),
+            ("http://x.localhost/", true),
+            ("http://127.9.9.9/", true),
+            ("http://128.0.0.1/", false),
+            ("http://[::1]/", true),
+            ("http://[2a00::1]/", false),
+        ] {
+            let target = Target::parse(&Method::GET, &Uri::from_static(uri)).unwrap();
+            assert_eq!(is_private(&target), expect, "{uri}");
+        }
+    }
+}

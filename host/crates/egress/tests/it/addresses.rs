@@ -161,6 +161,7 @@ async fn a_name_without_answer() {
     desk.refused(get("http://none.wild.test/"), "Dns", "dns_error", &["none.wild.test"]).await;
     desk.refused(get("http://empty.wild.test/"), "Dns", "dns_error", &["empty.wild.test"]).await;
     desk.refused(get("http://slow.wild.test/"), "DnsTimeout", "dns_error", &["slow.wild.test"]).await;
+    assert_eq!(desk.bounds(), ["egress.dns.timeout"]);
 }
 
 #[tokio::test]

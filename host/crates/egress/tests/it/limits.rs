@@ -7,7 +7,7 @@ use http::Method;
 use http_body_util::BodyExt;
 use std::fmt::Write;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Answers with `head`, then repeats `piece` until the other side is gone, at once or every so often.
 async fn endless(head: &'static str, piece: &'static [u8], pace: Option<Duration>) -> Server {
@@ -54,6 +54,7 @@ async fn g11_an_answer_that_says_how_long_it_is() {
         Setup::new().limits(|limits| limits.max_response_body = ByteSize::kib(64)).reach(server.address()).build();
     let uri = server.uri("allowed.test", "/");
     desk.refused(get(&uri), "ResponseTooLarge(ByteSize(65536))", "limit", &["allowed.test"]).await;
+    assert_eq!(desk.bounds(), ["egress.maxResponseBody"]);
     // The answer to HEAD has the length of a body that does not follow.
     let response = desk.send(request(Method::HEAD, &uri, "")).await.unwrap();
     assert_eq!(response.headers()["content-length"], "65537");
@@ -92,6 +93,27 @@ async fn g12_chunk_extensions_and_trailers_without_end() {
         assert_eq!(server.report().await, "closed");
         let records = desk.records();
         assert!(records[0].received < 1 << 20, "{records:?}");
+    }
+}
+
+/// A server that takes connections and never shakes hands.
+#[tokio::test]
+async fn d12_a_handshake_that_never_ends_ends_with_the_time_to_connect() {
+    let mut server = Server::start("127.0.0.2", |mut stream, reports| async move {
+        while let Ok(1..) = stream.read(&mut [0; 1024]).await {}
+        let _ = reports.send("closed".to_owned());
+    })
+    .await;
+    let desk = Setup::new()
+        .limits(|limits| (limits.connect_timeout, limits.connections) = (Duration::from_millis(50), 1))
+        .reach(server.address())
+        .build();
+    for _ in 0..2 {
+        let uri = server.uri("allowed.test", "/").replace("http:", "https:");
+        let error = desk.get(&uri).await.unwrap_err();
+        assert!(matches!(error, EgressError::ConnectTimeout), "{error:?}");
+        assert_eq!((server.report().await.as_str(), desk.bounds()), ("closed", vec!["egress.connectTimeout"]));
+        assert_eq!(desk.records()[0].denied, None);
     }
 }
 
@@ -182,6 +204,7 @@ async fn g15_request_bodies() {
     let desk = Setup::new().limits(|limits| limits.max_request_body = ByteSize(4)).reach(server.address()).build();
     let uri = server.uri("allowed.test", "/");
     desk.refused(request(Method::POST, &uri, "12345"), "RequestTooLarge(ByteSize(4))", "limit", &[]).await;
+    assert_eq!(desk.bounds(), ["egress.maxRequestBody"]);
     assert_eq!(server.accepted(), 0);
     let silent =
         Server::start("127.0.0.2", |mut stream, _| async move { while !read_head(&mut stream).await.is_empty() {} })

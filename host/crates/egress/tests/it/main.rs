@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a broken fixture should end the test")]
 
 mod addresses;
+mod explain;
 mod forward;
 mod gaps;
 mod ledger;

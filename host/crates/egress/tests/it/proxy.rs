@@ -9,8 +9,8 @@ use http_body_util::BodyExt;
 use tokio::io::AsyncWriteExt;
 
 /// A proxy that grants every tunnel and is the server at its end.
-async fn granting() -> Server {
-    Server::start("127.0.0.1", |mut stream, reports| async move {
+async fn granting(ip: &str) -> Server {
+    Server::start(ip, |mut stream, reports| async move {
         let _ = reports.send(read_head(&mut stream).await);
         let _ = stream.write_all(b"HTTP/1.1 200 Connection established\r\nx: y\r\n\r\n").await;
         let _ = reports.send(read_head(&mut stream).await);
@@ -24,7 +24,7 @@ fn behind(setup: Setup, proxy: &Server, login: &str) -> Desk {
     let mut desk = setup
         .settings(|settings| {
             settings.proxy = Some(Proxy::parse(&url).unwrap());
-            settings.dns.hosts.insert(Host::parse("proxy.internal").unwrap(), vec![[127, 0, 0, 1].into()]);
+            settings.dns.hosts.insert(Host::parse("proxy.internal").unwrap(), vec![[127, 0, 0, 3].into()]);
         })
         .build();
     // Beyond this proxy there is nothing but what it answers itself.
@@ -34,7 +34,7 @@ fn behind(setup: Setup, proxy: &Server, login: &str) -> Desk {
 
 #[tokio::test]
 async fn a_proxy_is_told_an_address_and_never_a_name() {
-    let mut proxy = granting().await;
+    let mut proxy = granting("127.0.0.3").await;
     let desk = behind(Setup::new().name("allowed.test", &[&["93.184.216.34"]]), &proxy, "me:pass%20word@");
     let (head, body) = desk.fetch("http://allowed.test:8080/x").await.unwrap();
     assert_eq!((head.status.as_u16(), &body[..]), (200, &b"ok"[..]));
@@ -50,9 +50,30 @@ async fn a_proxy_is_told_an_address_and_never_a_name() {
     assert_eq!(desk.asked(), ["allowed.test"]);
 }
 
+/// The proxy's own name is looked up where it is not written down; its address is the operator's affair.
+#[tokio::test]
+async fn a_proxy_by_name_and_by_address() {
+    for (host, asked) in [
+        ("proxy.internal", &["allowed.test", "proxy.internal"][..]),
+        ("127.0.0.3", &["allowed.test"]),
+        ("localhost", &["allowed.test"]),
+    ] {
+        let ip = if host == "localhost" { "127.0.0.1" } else { "127.0.0.3" };
+        let proxy = granting(ip).await;
+        let url = format!("http://{host}:{}", proxy.address().port());
+        let desk = Setup::new()
+            .settings(|settings| settings.proxy = Some(Proxy::parse(&url).unwrap()))
+            .name("allowed.test", &[&["93.184.216.34"]])
+            .name("proxy.internal", &[&["127.0.0.3"]])
+            .build();
+        assert_eq!(desk.fetch("http://allowed.test/").await.unwrap().0.status, 200, "{host}");
+        assert_eq!(desk.asked(), asked);
+    }
+}
+
 #[tokio::test]
 async fn a_proxy_lifts_nothing() {
-    let proxy = granting().await;
+    let proxy = granting("127.0.0.3").await;
     let desk = behind(Setup::new().name("allowed.test", &[&["10.0.0.1"]]), &proxy, "");
     desk.refused(get("http://evil.test/"), "Denied(HostNotAllowed)", "host_not_allowed", &[]).await;
     desk.refused(get("http://allowed.test/"), "AddressProhibited", "address_prohibited", &["allowed.test"]).await;
@@ -63,7 +84,7 @@ async fn a_proxy_lifts_nothing() {
 async fn a_proxy_that_refuses_or_babbles_is_a_failed_connection() {
     let endless: &'static str = Box::leak("x".repeat(20_000).into_boxed_str());
     for answer in ["HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "SSH-2.0-x\r\n\r\n", endless, ""] {
-        let proxy = Server::answering("127.0.0.1", answer).await;
+        let proxy = Server::answering("127.0.0.3", answer).await;
         let desk = behind(Setup::new().name("allowed.test", &[&["93.184.216.34"]]), &proxy, "");
         let error = desk.get("http://allowed.test/").await.unwrap_err();
         assert!(matches!(error, EgressError::Connect(_)), "{error:?}");

@@ -214,7 +214,7 @@ async fn b05_methods() {
 async fn c09_paths_start_with_a_slash() {
     let server = Server::answering("127.0.0.2", ok()).await;
     let desk = Setup::new().reach(server.address()).build();
-    for path in ["*", "@evil.test/", ".evil.test/", ":80/"] {
+    for path in ["*", "@evil.test/", ".evil.test/", ":80/", "/a\u{7f}b", "/a b", "/a\r\nb", "/a\tb"] {
         let Ok(path) = PathAndQuery::try_from(path) else { continue };
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(Scheme::HTTP);

@@ -15,7 +15,7 @@ use gestalt_core::egress::{
 use gestalt_core::host::{Host, HostPattern};
 use gestalt_core::limits::EgressLimits;
 use gestalt_core::metrics::{Event, Meter};
-use gestalt_egress::{Clock, Egress, Parts, Resolver, SelfListeners};
+use gestalt_egress::{Clock, Egress, Explanation, Parts, Question, Resolver, SelfListeners};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use std::collections::{HashMap, VecDeque};
@@ -100,9 +100,17 @@ impl Setup {
         self
     }
 
+    /// What the operator is told about a request, with nothing sent.
+    pub(crate) async fn explain(self, uri: &str) -> Explanation {
+        let app = AppName::parse("probe").unwrap();
+        let rules = Rules { allowed: allowing(&self.hosts).allowed, ..self.rules };
+        let resolver: Option<Arc<dyn Resolver>> = Some(Arc::new(Names::new(self.names)));
+        let (settings, listeners) = (&self.settings, self.listeners);
+        Question { settings, app: &app, rules: &rules, listeners, resolver }.explain(&Method::GET, uri).await
+    }
+
     pub(crate) fn build(self) -> Desk {
-        let answers = self.names.into_iter().map(|(name, answers)| (name, answers.into_iter().collect())).collect();
-        let names = Arc::new(Names { answers: Mutex::new(answers), asked: Mutex::default() });
+        let names = Arc::new(Names::new(self.names));
         let records = Arc::new(Records::default());
         let now = Arc::new(Mutex::new(Instant::now()));
         let clock: Clock = Arc::new({
@@ -155,6 +163,13 @@ pub(crate) fn allowing(hosts: &[&str]) -> Rules {
 pub(crate) struct Names {
     answers: Mutex<HashMap<&'static str, VecDeque<&'static [&'static str]>>>,
     asked: Mutex<Vec<String>>,
+}
+
+impl Names {
+    fn new(names: Vec<(&'static str, Vec<&'static [&'static str]>)>) -> Self {
+        let answers = names.into_iter().map(|(name, answers)| (name, answers.into_iter().collect())).collect();
+        Self { answers: Mutex::new(answers), asked: Mutex::default() }
+    }
 }
 
 #[async_trait]
@@ -245,6 +260,12 @@ impl Desk {
     /// Metric events since the last look.
     pub(crate) fn events(&self) -> Vec<Event> {
         std::mem::take(&mut *self.meter.0.lock().unwrap())
+    }
+
+    /// The bounds that were reached since the last look, as the config spells them.
+    pub(crate) fn bounds(&self) -> Vec<&'static str> {
+        let bound = |event| if let Event::Limit { limit, .. } = event { Some(limit) } else { None };
+        self.events().into_iter().filter_map(bound).collect()
     }
 
     pub(crate) fn pass(&self, time: Duration) {
