@@ -215,11 +215,13 @@ impl Report {
 }
 
 fn line(row: &Reached) -> String {
-    let host = if row.host.is_empty() { "(further hosts)" } else { &row.host };
-    let mut line = format!("{}://{host}:{}", row.scheme, row.port);
-    if row.host.is_empty() {
-        host.clone_into(&mut line);
-    }
+    let mut line = match (row.host.as_str(), row.scheme.as_str()) {
+        ("", "") => "(further hosts)".to_owned(),
+        ("", "tcp" | "udp") => format!("(a {} socket)", row.scheme),
+        ("", "dns") => "(a lookup)".to_owned(),
+        ("", scheme) => format!("{scheme}://(no valid host)"),
+        (host, scheme) => format!("{scheme}://{host}:{}", row.port),
+    };
     for (count, what) in [(row.allowed, "allowed"), (row.observed, "observed"), (row.denied, "refused")] {
         if count > 0 {
             let _ = write!(line, "  {count} {what}");

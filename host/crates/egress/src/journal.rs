@@ -27,11 +27,13 @@ pub(crate) const DELAY: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Reached {
-    /// Canonical host; empty in the row that stands for those that had no row of their own.
+    /// Canonical host; empty in the row that stands for those that had no row of their own, and for requests that named
+    /// none or went another way.
     pub host: String,
     /// Port.
     pub port: u16,
-    /// `http` or `https`.
+    /// `http` or `https`, or what the app wrote; `tcp`, `udp` or `dns` for another way out, which there is none; empty in
+    /// the row for those that had no row of their own.
     pub scheme: String,
     /// Requests that the policy allowed.
     pub allowed: u64,

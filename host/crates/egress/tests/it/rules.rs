@@ -268,6 +268,38 @@ async fn e08_a_placeholder_is_replaced_in_its_header_toward_its_hosts_and_nowher
     assert_eq!(desk.records()[0].credential, HeldUse::Withheld);
 }
 
+/// Placeholders that somebody made up, or that are another app's, are words like any other.
+#[tokio::test]
+async fn e08_placeholders_that_are_guessed_or_anothers() {
+    let mut server = Server::answering("127.0.0.2", ok()).await;
+    let desk = local(&server).build();
+    let uri = server.uri("127.0.0.2", "/");
+    let own = desk.egress.placeholder(&probe(), &held("authorization", &[], "A"));
+    let other = desk.egress.placeholder(&AppName::parse("other").unwrap(), &held("authorization", &[], "A"));
+    let moved = desk.egress.placeholder(&probe(), &held("authorization", &[], "B"));
+    let cut = own[..own.len() - 1].to_owned();
+    for word in [other, moved, cut, own.to_uppercase(), format!("gst_held_{}", "0".repeat(32))] {
+        desk.send(with_header(&uri, "authorization", &word)).await.unwrap();
+        let seen = server.report().await;
+        assert!(seen.contains(&format!("authorization: {word}\r\n")) && !seen.contains(VALUE), "{seen}");
+        assert_eq!(desk.records()[0].credential, HeldUse::None);
+    }
+    // A word of no use to whoever learns it: it is made anew with every daemon.
+    let again = local(&server).build().egress.placeholder(&probe(), &held("authorization", &[], "A"));
+    assert_ne!(own, again);
+}
+
+/// What a server says beside fields and body: the words of its status go nowhere, a field named like the credential goes.
+#[tokio::test]
+async fn echoes_in_the_status_line_and_in_names() {
+    let answer = format!("HTTP/1.1 200 {VALUE}\r\nx-{VALUE}: 1\r\nx-kept: 2\r\ncontent-length: 0\r\n\r\n");
+    let server = Server::answering("127.0.0.2", Box::leak(answer.into_boxed_str())).await;
+    let desk = local(&server).build();
+    let (head, _) = desk.fetch(&server.uri("127.0.0.2", "/")).await.unwrap();
+    assert!(head.extensions.is_empty());
+    assert_eq!((head.headers.len(), head.headers["x-kept"].as_bytes()), (2, &b"2"[..]));
+}
+
 #[tokio::test]
 async fn echoes_are_covered_up_in_head_body_and_trailers_however_they_are_cut() {
     let answer = format!(

@@ -1,10 +1,10 @@
 //! Rows D15–D17: who the server is, and what it is told.
 
 use crate::support::{Desk, Server, Setup, get, ok, read_head};
-use gestalt_core::egress::{SendOptions, Settings, follow};
+use gestalt_core::egress::{EgressError, SendOptions, Settings, follow};
 use gestalt_egress::{BuildError, Egress, Parts, SystemResolver};
 use http::HeaderValue;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::io::Write;
@@ -84,6 +84,10 @@ impl Authority {
 }
 
 fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor {
+    acceptor_for(certificate, key, &[b"h2", b"http/1.1"])
+}
+
+fn acceptor_for(certificate: CertificateDer<'static>, key: &KeyPair, protocols: &[&[u8]]) -> TlsAcceptor {
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
@@ -91,7 +95,7 @@ fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor 
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
         .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     TlsAcceptor::from(Arc::new(config))
 }
 
@@ -121,7 +125,7 @@ async fn d15_a_certificate_for_another_name() {
     let mut server = authority.serve("evil.test").await;
     let desk = authority.desk(&server);
     let error = desk.get(&uri(&server, "allowed.test")).await.unwrap_err();
-    assert!(matches!(error, gestalt_core::egress::EgressError::TlsCertificate(_)), "{error:?}");
+    assert!(matches!(error, EgressError::TlsCertificate(_)), "{error:?}");
     desk.refusal_recorded("tls", "d15");
     assert_eq!(server.report().await, "handshake failed");
 }
@@ -131,7 +135,7 @@ async fn d15_a_certificate_nobody_here_trusts() {
     let mut server = Authority::new().serve("allowed.test").await;
     let desk = Authority::new().desk(&server);
     let error = desk.get(&uri(&server, "allowed.test")).await.unwrap_err();
-    assert!(matches!(error, gestalt_core::egress::EgressError::TlsCertificate(_)), "{error:?}");
+    assert!(matches!(error, EgressError::TlsCertificate(_)), "{error:?}");
     desk.refusal_recorded("tls", "d15");
     assert_eq!(server.report().await, "handshake failed");
 }
@@ -150,10 +154,93 @@ async fn d14_certificates_out_of_their_time_or_of_nobody() {
         let mut server = authority.serve_with(acceptor(certificate.der().clone(), &key)).await;
         let desk = authority.desk(&server);
         let error = desk.get(&uri(&server, "allowed.test")).await.unwrap_err();
-        assert!(matches!(error, gestalt_core::egress::EgressError::TlsCertificate(_)), "{what}: {error:?}");
+        assert!(matches!(error, EgressError::TlsCertificate(_)), "{what}: {error:?}");
         desk.refusal_recorded("tls", what);
         assert_eq!(server.report().await, "handshake failed");
     }
+}
+
+/// A name must be among those the certificate is for, and the certificate for a server.
+#[tokio::test]
+async fn d14_certificates_that_only_look_right() {
+    let authority = Authority::new();
+    let mut common_name = CertificateParams::new(Vec::new()).unwrap();
+    common_name.distinguished_name.push(DnType::CommonName, "allowed.test");
+    let mut for_clients = CertificateParams::new(vec!["allowed.test".to_owned()]).unwrap();
+    for_clients.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let above = CertificateParams::new(vec!["*.test".to_owned(), "test".to_owned()]).unwrap();
+    let deeper = CertificateParams::new(vec!["*.wild.test".to_owned()]).unwrap();
+    for (what, params, host, accepted) in [
+        ("a common name", common_name, "allowed.test", false),
+        ("for clients", for_clients, "allowed.test", false),
+        ("a wildcard over everything there is", above.clone(), "allowed.test", false),
+        ("a wildcard two labels up", above, "a.wild.test", false),
+        ("a wildcard that covers it", deeper.clone(), "a.wild.test", true),
+        ("a wildcard beside it", deeper, "allowed.test", false),
+    ] {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &authority.issuer).unwrap();
+        let mut server = authority.serve_with(acceptor(certificate.der().clone(), &key)).await;
+        let desk = authority.desk(&server);
+        let result = desk.fetch(&uri(&server, host)).await;
+        let refused = matches!(result, Err(EgressError::TlsCertificate(_)));
+        assert_eq!((result.is_ok(), refused), (accepted, !accepted), "{what} {host}: {result:?}");
+        assert_eq!(server.report().await == "handshake failed", !accepted, "{what} {host}");
+    }
+}
+
+/// TLS 1.3 and 1.2, HTTP/1.1, the canonical name; no client certificate, no early data.
+#[tokio::test]
+async fn d12_what_a_client_hello_says() {
+    let mut server = Server::start("127.0.0.2", |mut stream, reports| async move {
+        let mut hello = [0; 4096];
+        let length = stream.read(&mut hello).await.unwrap();
+        let _ = reports.send(hello[..length].iter().map(|byte| format!("{byte:02x}")).collect());
+    })
+    .await;
+    let desk = Setup::new().reach(server.address()).build();
+    desk.get(&uri(&server, "Allowed.TEST.")).await.unwrap_err();
+    let hello = server.report().await;
+    assert!(hello.contains("002b00050403040303"), "supported versions: {hello}");
+    assert!(hello.contains("0010000b000908687474702f312e31"), "ALPN: {hello}");
+    let name: String = b"allowed.test".iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(hello.contains(&format!("00000011000f00000c{name}")), "SNI: {hello}");
+    assert!(!hello.contains("002a0000"), "early data: {hello}");
+}
+
+#[tokio::test]
+async fn d17_a_server_of_http_2_alone() {
+    let authority = Authority::new();
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["allowed.test".to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &authority.issuer).unwrap();
+    let acceptor = acceptor_for(certificate.der().clone(), &key, &[b"h2"]);
+    let mut server = authority.serve_with(acceptor).await;
+    let desk = authority.desk(&server);
+    let error = desk.get(&uri(&server, "allowed.test")).await.unwrap_err();
+    assert!(matches!(error, EgressError::Tls(_)), "{error:?}");
+    assert_eq!(server.report().await, "handshake failed");
+}
+
+/// Somebody on the way can end a connection; that an answer was whole can only be said in TLS.
+#[tokio::test]
+async fn d13_an_answer_that_is_cut_off_is_not_taken_for_a_whole_one() {
+    let authority = Authority::new();
+    let acceptor = authority.acceptor("allowed.test");
+    let server = Server::start("127.0.0.2", move |stream, _| {
+        let acceptor = acceptor.clone();
+        async move {
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            read_head(&mut stream).await;
+            // Of no declared length: it ends with the connection, and that without a farewell.
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nhalf an ans").await;
+            let _ = stream.flush().await;
+        }
+    })
+    .await;
+    let desk = authority.desk(&server);
+    let error = desk.fetch(&uri(&server, "allowed.test")).await.unwrap_err();
+    assert!(matches!(error, EgressError::Closed(_)), "{error:?}");
 }
 
 /// An address proves itself by a certificate for the address; a name in it is no help, and no SNI is sent.
@@ -214,7 +301,7 @@ async fn a_server_that_speaks_no_tls() {
     .await;
     let desk = Setup::new().reach(server.address()).build();
     let error = desk.get(&uri(&server, "allowed.test")).await.unwrap_err();
-    assert!(matches!(error, gestalt_core::egress::EgressError::Tls(_)), "{error:?}");
+    assert!(matches!(error, EgressError::Tls(_)), "{error:?}");
     desk.refusal_recorded("tls", "plain server");
 }
 
