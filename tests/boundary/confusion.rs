@@ -146,6 +146,8 @@ fn h16(_: &Site) {
     assert_eq!(call("second"), 200);
     reload(&config("config: {start: {}}", false), "apps.first.config");
     assert_eq!((call("first"), call("second")), (200, 503));
+    reload(&wide, "app=second");
+    assert_eq!(call("second"), 503, "what was taken out comes back at the next start");
 }
 
 /// Answers that are too long, too deep, or of a status there is not.

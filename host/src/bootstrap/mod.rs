@@ -18,6 +18,7 @@ mod hybrid;
 mod launch;
 mod listen;
 mod package;
+mod reload;
 mod runtimes;
 mod secrets;
 
@@ -30,11 +31,12 @@ use gestalt_config::Deployment;
 use gestalt_core::service::HostServices;
 use gestalt_core::{AppName, Executor, audit};
 use gestalt_egress::{Egress, Resolver, SystemResolver};
-use gestalt_invoke::{Grants, Invoker, NestedInvoker, Settings};
+use gestalt_invoke::{Invoker, NestedInvoker, Settings};
 use gestalt_services::AppLog;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +62,8 @@ pub struct Daemon {
     egress: Arc<Egress>,
     /// What it was started from.
     deployment: Arc<Deployment>,
+    /// Apps of it that a reload took out.
+    gone: Mutex<BTreeSet<AppName>>,
     /// Ends the servers.
     stop: CancellationToken,
     servers: JoinSet<()>,
@@ -95,7 +99,7 @@ impl Daemon {
         let base_url: Arc<str> = deployment.server.base_url.as_deref().unwrap_or("").into();
         let settings = Settings { public_base_url: base_url.clone(), ..Settings::default() };
         let invoker = Invoker::new(apps.clone(), audit, metrics.clone(), settings);
-        invoker.grant(grants(&deployment));
+        invoker.grant(reload::grants(&deployment));
         nested.connect(invoker.clone());
         let logs = Arc::new(blind::BlindLog::new(Arc::new(AppLog::default()), egress.clone()));
         let services = HostServices { apps: nested, logs };
@@ -117,7 +121,8 @@ impl Daemon {
             servers.spawn(Server::new(listener, management_router(api)).run(stop.clone()));
         }
         tracing::info!(%public, management = management.map(tracing::field::display), "listening");
-        Ok(Self { public, management, invoker, running, egress, deployment, stop, servers, launching })
+        let gone = Mutex::default();
+        Ok(Self { public, management, invoker, running, egress, deployment, gone, stop, servers, launching })
     }
 
     /// Where callers connect.
@@ -140,31 +145,6 @@ impl Daemon {
         self.invoker.apps().wait_settled().await;
     }
 
-    /// Takes over from `deployment` what every app may reach and call from its next request on, and stops the apps that
-    /// it does not have. What else is different waits for the next start, and the log says so key by key.
-    ///
-    /// # Errors
-    /// When a secret cannot be had. Nothing has changed then.
-    pub async fn reload(&self, deployment: Deployment) -> anyhow::Result<()> {
-        for warning in deployment.warnings.iter() {
-            tracing::warn!("{warning}");
-        }
-        let newer = secrets::supply(deployment).await?;
-        let rules = newer.apps.iter().map(|(name, app)| (name.clone(), app.egress.clone()));
-        self.egress.reload(newer.server.egress.clone(), rules.collect());
-        self.invoker.grant(grants(&newer));
-        for name in self.deployment.apps.keys().filter(|name| !newer.apps.contains_key(*name)) {
-            let Some(executor) = self.invoker.apps().stop(name, "taken out of the configuration") else { continue };
-            tracing::info!(app = %name, "app is taken out of the configuration; stopping it");
-            self.running.spawn(stop(name.clone(), executor));
-        }
-        for key in self.deployment.waits_for_restart(&newer) {
-            tracing::warn!(%key, "changed, and takes effect at the next start only");
-        }
-        tracing::info!("configuration reloaded");
-        Ok(())
-    }
-
     /// Closes the doors, lets calls in flight finish, then stops the apps and writes the last records.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
@@ -181,18 +161,6 @@ impl Daemon {
         while stopping.join_next().await.is_some() {}
         self.egress.flush();
     }
-}
-
-/// Which apps may call which.
-fn grants(deployment: &Deployment) -> Grants {
-    let mut grants = Grants::default();
-    for app in deployment.apps.values() {
-        for granted in &app.invokes {
-            let Some(operation) = &granted.operation else { continue };
-            grants.add(app.name.clone(), granted.app.clone(), operation.clone());
-        }
-    }
-    grants
 }
 
 async fn stop(app: AppName, executor: Arc<dyn Executor>) {

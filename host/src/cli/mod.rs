@@ -29,7 +29,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon until SIGINT or SIGTERM.
+    /// Run the daemon until SIGINT or SIGTERM. SIGHUP makes it read again what apps may reach and call.
     Serve(Sources),
     /// Load the configuration and every manifest it names, and report all problems. Starts nothing, unless told to.
     Validate {
