@@ -74,7 +74,8 @@ impl Params {
     /// Returns the removed values in the order asked, `None` for a member that is not there.
     pub fn take<const N: usize>(&self, names: [&str; N]) -> (Self, [Option<Value>; N]) {
         let mut taken = [const { None }; N];
-        if !names.iter().any(|n| self.0.contains(n)) {
+        // A key can be written with escapes as well, and is the same key.
+        if !self.0.contains('\\') && !names.iter().any(|n| self.0.contains(n)) {
             return (self.clone(), taken);
         }
         let Ok(mut members) = serde_json::from_str::<BTreeMap<String, &RawValue>>(&self.0) else {
@@ -154,5 +155,8 @@ mod tests {
         let (rest, [connection, instance]) = params.take(["_connection", "_instance"]);
         assert_eq!(rest.as_str(), r#"{"n":9007199254740993}"#);
         assert_eq!((connection, instance), (None, Some(json!("a"))));
+        let escaped = Params::parse(r#"{"\u005finstance":"a","x":"\u0041"}"#).unwrap();
+        let (rest, [instance]) = escaped.take(["_instance"]);
+        assert_eq!((rest.as_str(), instance), (r#"{"x":"\u0041"}"#, Some(json!("a"))));
     }
 }
