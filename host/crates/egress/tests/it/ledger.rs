@@ -1,8 +1,9 @@
 //! What the operator is told.
 
-use crate::support::{Server, Setup, get, ok, request, streamed};
+use crate::support::{Server, Setup, allowing, get, ok, request, streamed};
 use gestalt_core::AppName;
 use gestalt_core::egress::AuditAllowed;
+use gestalt_core::limits::EgressLimits;
 use gestalt_core::metrics::Event;
 use gestalt_egress::{Reached, read_journal};
 use http::{HeaderValue, Method};
@@ -119,5 +120,13 @@ async fn a_denial_names_the_line_that_would_allow_it() {
         assert!(lines[0].contains("WARN gestalt::egress: outgoing request denied"), "{lines:?}");
         assert!(lines[0].contains(line), "{lines:?}");
         assert!(!error.to_string().contains("egress."), "the app is not told: {error}");
+    }
+    // Which rules a line speaks of can be told from when they came.
+    let app = AppName::parse("reloaded").unwrap();
+    let _client = desk.egress.client(app.clone(), allowing(&["a.test"]), EgressLimits::default());
+    for version in 2..5 {
+        desk.egress.reload(desk.settings.clone(), [(app.clone(), allowing(&["a.test"]))].into());
+        let logged = String::from_utf8(LOG.lock().unwrap().clone()).unwrap();
+        assert!(logged.contains(&format!("egress rules replaced app=reloaded version={version}")), "{logged}");
     }
 }

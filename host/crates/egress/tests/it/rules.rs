@@ -241,6 +241,10 @@ async fn e08_a_placeholder_is_replaced_in_its_header_toward_its_hosts_and_nowher
     assert!(word.starts_with("gst_held_") && !word.contains(VALUE));
     assert_ne!(word, desk.egress.placeholder(&AppName::parse("other").unwrap(), &held("authorization", &[], "A")));
 
+    // What else comes out of the app is searched by whoever takes it.
+    assert_eq!(desk.egress.scrubber(&probe()).text(VALUE), "*".repeat(VALUE.len()));
+    assert!(desk.egress.scrubber(&AppName::parse("other").unwrap()).is_idle());
+
     let uri = server.uri("127.0.0.2", "/");
     desk.send(with_header(&uri, "authorization", &format!("Bearer {word}"))).await.unwrap();
     let seen = server.report().await;
