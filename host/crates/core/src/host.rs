@@ -214,6 +214,10 @@ mod tests {
         }
         check(&format!("{}.test", "a".repeat(64)), Err(Labels));
         check(&"a.".repeat(128), Err(Labels));
+        let longest = format!("{}{}.c", "a.".repeat(94), "b".repeat(63));
+        assert_eq!(longest.len(), 253);
+        check(&format!("{longest}."), Ok(&longest));
+        check(&format!("a{longest}"), Err(Labels));
         for text in ["127.1", "0x7f.0.0.1", "2130706433", "0177.0.0.1", "127.0.0.1.", "127.000.000.001"] {
             check(text, Err(Ipv4Spelling));
         }

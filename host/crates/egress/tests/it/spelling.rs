@@ -208,6 +208,10 @@ async fn b05_methods() {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         desk.refused(request(method, "http://allowed.test/", ""), "MethodInvalid", "method_invalid", &[]).await;
     }
+    // What an app makes up is no more than a word in the records.
+    let long = Method::from_bytes(&[b'M'; 1000]).unwrap();
+    desk.send(request(long, "http://allowed.test/", "")).await.unwrap_err();
+    assert_eq!(desk.records()[0].method, "M".repeat(32));
 }
 
 #[tokio::test]

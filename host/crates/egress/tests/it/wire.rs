@@ -189,6 +189,28 @@ async fn a_body_streams_both_ways_at_once() {
     );
 }
 
+/// A server need not wait for a request's end before it answers, and need not read the rest: neither keeps a connection.
+#[tokio::test]
+async fn c11_an_answer_before_the_request_has_ended_ends_it() {
+    let mut server = Server::start("127.0.0.2", |mut stream, reports| async move {
+        read_head(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno").await;
+        while let Ok(1..) = stream.read(&mut [0; 4096]).await {}
+        let _ = reports.send("closed".to_owned());
+    })
+    .await;
+    let desk = Setup::new().limits(|limits| limits.connections = 1).reach(server.address()).build();
+    for _ in 0..2 {
+        let mut request = get(&server.uri("allowed.test", "/")).map(|_| streamed(&[&[b'x'; 4096][..]; 4], false));
+        *request.method_mut() = Method::POST;
+        let response = desk.send(request).await.unwrap();
+        assert_eq!(response.status(), 413);
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "no");
+        assert_eq!(server.report().await, "closed");
+        assert_eq!(desk.records().len(), 1);
+    }
+}
+
 /// Reports when the other side is gone.
 async fn watching() -> Server {
     Server::start("127.0.0.2", |mut stream, reports| async move {
