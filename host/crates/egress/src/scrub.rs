@@ -23,6 +23,7 @@ const SHORTEST: usize = 8;
 /// Finds an app's credentials in text.
 #[derive(Default)]
 pub struct Scrubber {
+    /// In small letters, sorted.
     needles: Vec<Vec<u8>>,
     /// `None` when there is nothing to look for.
     search: Option<AhoCorasick>,
@@ -31,8 +32,9 @@ pub struct Scrubber {
 impl Scrubber {
     /// A scrubber of these credentials.
     pub(crate) fn new<'a>(credentials: impl IntoIterator<Item = &'a str>) -> Self {
-        let needles: BTreeSet<Vec<u8>> = credentials.into_iter().flat_map(disguises).collect();
-        let needles: Vec<_> = needles.into_iter().filter(|needle| needle.len() >= SHORTEST).collect();
+        let needles = credentials.into_iter().flat_map(disguises).filter(|needle| needle.len() >= SHORTEST);
+        let needles: BTreeSet<Vec<u8>> = needles.map(|needle| needle.to_ascii_lowercase()).collect();
+        let needles = Vec::from_iter(needles);
         // Building fails only beyond billions of states; with 16 credentials of 8 KiB there are some hundred thousand.
         let mut builder = AhoCorasick::builder();
         let search = builder.match_kind(MatchKind::Standard).ascii_case_insensitive(true).build(&needles).ok();
@@ -59,6 +61,20 @@ impl Scrubber {
             Some(clean) => Cow::Owned(String::from_utf8_lossy(&clean).into_owned()),
             None => Cow::Borrowed(text),
         }
+    }
+
+    /// How long the longest end of `text` is that is a beginning, but not all, of something looked for.
+    ///
+    /// Among sorted needles those that begin alike stand together. Comparing with each would let a server that sends its
+    /// answer byte by byte make a long time of it.
+    fn open_end(&self, text: &[u8]) -> usize {
+        let longest = self.needles.iter().map(Vec::len).max().unwrap_or(1) - 1;
+        let tail = text[text.len().saturating_sub(longest)..].to_ascii_lowercase();
+        let begins = |end: &&[u8]| {
+            let first = self.needles.partition_point(|needle| needle.as_slice() <= *end);
+            self.needles.get(first).is_some_and(|needle| needle.starts_with(end))
+        };
+        (0..tail.len()).map(|start| &tail[start..]).find(begins).map_or(0, <[u8]>::len)
     }
 
     /// Covers up credentials in the values of header fields; a field that is named like one goes.
@@ -103,8 +119,7 @@ impl Stream {
         for found in search.find_overlapping_iter(&self.raw) {
             self.covered[found.range()].fill(true);
         }
-        let keep = scrubber.needles.iter().map(|needle| open_end(&self.raw, needle)).max().unwrap_or(0);
-        self.release(self.raw.len() - keep)
+        self.release(self.raw.len() - scrubber.open_end(&self.raw))
     }
 
     /// How many bytes are held back.
@@ -126,13 +141,6 @@ impl Stream {
         let (raw, covered) = (self.raw.drain(..length), self.covered.drain(..length));
         raw.zip(covered).map(|(byte, covered)| if covered { b'*' } else { byte }).collect()
     }
-}
-
-/// How long the longest end of `text` is that is a beginning, but not all, of `needle`.
-fn open_end(text: &[u8], needle: &[u8]) -> usize {
-    let longest = text.len().min(needle.len() - 1);
-    let begins = |length: &usize| text[text.len() - length..].eq_ignore_ascii_case(&needle[..*length]);
-    (1..=longest).rev().find(begins).unwrap_or(0)
 }
 
 /// The forms in which a server may repeat `credential`.
