@@ -105,7 +105,7 @@ async fn d12_a_handshake_that_never_ends_ends_with_the_time_to_connect() {
     })
     .await;
     let desk = Setup::new()
-        .limits(|limits| (limits.connect_timeout, limits.connections) = (Duration::from_millis(50), 1))
+        .limits(|limits| (limits.connect_timeout, limits.connections) = (Duration::from_millis(300), 1))
         .reach(server.address())
         .build();
     for _ in 0..2 {
