@@ -8,13 +8,11 @@ mod source;
 mod workflows;
 
 pub use app::{
-    Ack, AllowedOperation, App, AppUi, HttpBinding, Invokes, RouteAuth, SchemeKind, SchemeSecret, SecurityScheme,
+    AllowedOperation, App, AppUi, HttpBinding, Invokes, RouteAuth, SchemeKind, SchemeSecret, SecurityScheme,
     SurfaceUrls,
 };
 pub use authorization::{Authorization, Object, Policy, Relationship, ResourceType};
-pub use connections::{
-    Auth, AuthKind, AuthValue, Binding, Connection, ConnectionMode, CredentialField, Discovery, Oauth, Param, Refresh,
-};
+pub use connections::{Auth, Binding, Connection, Oauth, Param};
 pub use providers::{
     Agent, Audit, Config, Database, Entries, Harness, InstallCommand, InstallRun, Level, LogStyle, Otlp, Provider,
     Providers, Secrets, Telemetry, UiBundle, WorkflowProvider,

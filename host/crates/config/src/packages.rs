@@ -1,8 +1,8 @@
 //! What a deployment and its packages must agree on: known when both are read, and before anything is started.
 
 use crate::check::Report;
-use crate::deployment::{App, Binding, ConnectionMode, Deployment, Provider, Source};
-use crate::manifest::connections as declared;
+use crate::deployment::{App, Binding, Deployment, Provider, Source};
+use crate::manifest::connections::{AuthKind, ConnectionMode, Exposure};
 use crate::manifest::{Kind, Manifest, Spec, UiRoute};
 use crate::path::KeyPath;
 use crate::problem::{Location, Problem, Problems};
@@ -326,14 +326,14 @@ fn connections(report: &mut Report<'_>, at: &KeyPath, app: &App, manifest: &Mani
     let Some(spec) = manifest.app() else { return };
     let mut modes: BTreeMap<&str, ConnectionMode> = BTreeMap::new();
     for (name, connection) in &spec.connections {
-        modes.insert(name, declared_mode(connection.effective_mode()));
+        modes.insert(name, connection.effective_mode());
     }
     for (name, binding) in &app.connections {
         let at = at.key("connections").key(name);
         let base = spec.connections.get(name);
         let connection = match binding {
             Binding::Reference { connection, internal, .. } => {
-                let only_internal = base.is_some_and(|base| base.exposure == declared::Exposure::Internal);
+                let only_internal = base.is_some_and(|base| base.exposure == Exposure::Internal);
                 if only_internal && !internal && report.tree.find(&at.key("exposure")).node.is_some() {
                     report.problem(&at.key("exposure"), "cannot be more than the package allows: it says `internal`");
                 }
@@ -342,12 +342,12 @@ fn connections(report: &mut Report<'_>, at: &KeyPath, app: &App, manifest: &Mani
             Binding::Inline(connection) => Some(connection.as_ref()),
         };
         let Some(connection) = connection else { continue };
-        let kind = connection.auth.kind.map(|kind| kind == crate::deployment::AuthKind::McpOauth);
+        let kind = connection.auth.kind.map(|kind| kind == AuthKind::McpOAuth);
         if kind == Some(true) && spec.surfaces.mcp.is_none() {
             report.problem(&at, "is of type `mcp_oauth`, and the app has no MCP surface that describes its OAuth");
         }
         let mode = match (connection.given_mode, connection.auth.kind, base) {
-            (None, None, Some(base)) => declared_mode(base.effective_mode()),
+            (None, None, Some(base)) => base.effective_mode(),
             _ => connection.mode(),
         };
         modes.insert(name, mode);
@@ -362,12 +362,5 @@ fn connections(report: &mut Report<'_>, at: &KeyPath, app: &App, manifest: &Mani
             None => at.clone(),
         };
         report.hinted(&at, message, Some("give all connections of an app the same `mode`".to_owned()));
-    }
-}
-
-fn declared_mode(mode: declared::ConnectionMode) -> ConnectionMode {
-    match mode {
-        declared::ConnectionMode::None => ConnectionMode::None,
-        declared::ConnectionMode::Subject => ConnectionMode::Subject,
     }
 }

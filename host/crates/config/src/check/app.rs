@@ -1,6 +1,7 @@
 //! `apps.<name>`.
 
-use super::connections::{bindings, mode, secrets};
+use super::auth::secrets;
+use super::connections::{bindings, mode};
 use super::known::Known;
 use super::placement::{Of, Runtimes, indexeddb, placement};
 use super::workflows::{app_name, run_as};

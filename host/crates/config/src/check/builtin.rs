@@ -2,7 +2,8 @@
 
 use super::Report;
 use super::app::trimmed;
-use super::connections::{secrets as secret_texts, texts};
+use super::auth::secrets as secret_texts;
+use super::manifest::connections::texts;
 use super::providers::{Around, builtin_of, provider};
 use crate::deployment::{Audit, Database, Level, LogStyle, Otlp, Secrets, Telemetry};
 use crate::path::KeyPath;

@@ -3,14 +3,12 @@
 use super::Report;
 use super::app::trimmed;
 use super::known::Known;
-use crate::deployment::{Binding, Connection, ConnectionMode, Discovery, Param, Refresh};
+use super::manifest::connections::{discovery, refresh};
+use crate::deployment::{Binding, Connection, Param};
+use crate::manifest::connections::{AuthKind, ConnectionMode};
 use crate::path::KeyPath;
-use crate::raw::connections::{
-    RawConnection, RawConnectionMode, RawConnections, RawDiscovery, RawExposure, RawParam, RawRefresh,
-};
-use gestalt_core::Secret;
+use crate::raw::connections::{RawConnection, RawConnectionMode, RawConnections, RawExposure, RawParam};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// The top-level connections.
 pub(crate) fn connections(report: &mut Report<'_>, raw: RawConnections) -> BTreeMap<String, Connection> {
@@ -53,7 +51,7 @@ fn binding(report: &mut Report<'_>, at: &KeyPath, raw: RawConnection, known: &Kn
     if raw.reference.is_none() {
         let mode_given = raw.mode.is_some();
         let connection = connection(report, at, raw);
-        let collects = connection.auth.kind.is_some_and(|kind| kind != crate::deployment::AuthKind::None);
+        let collects = connection.auth.kind.is_some_and(|kind| kind != AuthKind::None);
         if connection.mode() == ConnectionMode::Subject && collects {
             let hint = "declare it under the top-level `connections`, and bind it here with `ref`".to_owned();
             let at = if mode_given { at.key("mode") } else { at.key("auth") };
@@ -124,36 +122,4 @@ fn param(raw: RawParam) -> Param {
             field: trimmed(rule.field),
         },
     }
-}
-
-fn discovery(report: &mut Report<'_>, at: &KeyPath, raw: RawDiscovery) -> Option<Discovery> {
-    let url = report.needed(&at.key("url"), raw.url, "what answers with the list");
-    let url = url.and_then(|url| report.template_url(&at.key("url"), Some(&url)));
-    let metadata = raw.metadata.unwrap_or_default().into_iter();
-    Some(Discovery {
-        url: url?,
-        id_path: trimmed(raw.id_path),
-        name_path: trimmed(raw.name_path),
-        metadata: metadata.filter_map(|(name, path)| Some((name, trimmed(path)?))).collect(),
-    })
-}
-
-fn refresh(report: &mut Report<'_>, at: &KeyPath, raw: RawRefresh) -> Option<Refresh> {
-    let mut part = |key: &str, text: Option<String>| -> Option<Duration> {
-        let text = report.needed(&at.key(key), text, "a duration such as `15m`")?;
-        report.some_duration(&at.key(key), &text)
-    };
-    let interval = part("refreshInterval", raw.refresh_interval);
-    let before_expiry = part("refreshBeforeExpiry", raw.refresh_before_expiry);
-    Some(Refresh { interval: interval?, before_expiry: before_expiry? })
-}
-
-/// Values that may be secret, by name.
-pub(crate) fn secrets(raw: Option<BTreeMap<String, Option<String>>>) -> BTreeMap<String, Secret<String>> {
-    texts(raw).into_iter().map(|(name, value)| (name, Secret::new(value))).collect()
-}
-
-/// Values by name; one that is nothing is empty.
-pub(crate) fn texts(raw: Option<BTreeMap<String, Option<String>>>) -> BTreeMap<String, String> {
-    raw.unwrap_or_default().into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::Report;
 use super::app::trimmed;
-use super::connections::secrets;
+use super::auth::secrets;
 use crate::deployment::{Harness, InstallCommand, InstallRun};
 use crate::path::KeyPath;
 use crate::raw::providers::{RawHarness, RawInstallCommand};

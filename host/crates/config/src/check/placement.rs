@@ -37,7 +37,7 @@ pub(crate) fn placement(
     let image = trimmed(raw.image);
     let image_pull_auth =
         raw.image_pull_auth.and_then(|raw| pull_auth(report, &at.key("imagePullAuth"), raw, image.is_some()));
-    let metadata = super::connections::texts(raw.metadata);
+    let metadata = super::manifest::connections::texts(raw.metadata);
     if metadata.keys().any(|key| key.trim().is_empty()) {
         report.problem(&at.key("metadata"), "has a key that is blank");
     }

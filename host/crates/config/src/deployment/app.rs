@@ -1,12 +1,14 @@
-use super::connections::{Binding, ConnectionMode};
+use super::connections::Binding;
 use super::providers::Config;
 use super::source::Source;
 use super::workflows::RunAs;
 use super::{Indexeddb, Placement};
+use crate::manifest::connections::ConnectionMode;
+use crate::manifest::http::Ack;
 use crate::problem::{Location, Problems};
 use gestalt_core::egress::Rules;
 use gestalt_core::{AppName, Secret};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// One app (seed 004, `apps.<name>`).
@@ -194,20 +196,9 @@ pub struct HttpBinding {
     /// Whether there must be a body.
     pub body_required: Option<bool>,
     /// Media types that are accepted, in lower case and without parameters.
-    pub content_types: Option<Vec<String>>,
+    pub content_types: Option<BTreeSet<String>>,
     /// Answered before the operation has run.
     pub ack: Option<Ack>,
-}
-
-/// An answer before the operation has run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ack {
-    /// 200 to 299. Default 200.
-    pub status: u16,
-    /// By name.
-    pub headers: BTreeMap<String, String>,
-    /// The body.
-    pub body: Option<serde_json::Value>,
 }
 
 /// What an app may call of another.

@@ -1,7 +1,11 @@
+//! Connections as a deployment gives them. What is the same in a manifest is the manifest's type.
+
+use crate::manifest::connections::{
+    AuthKind, AuthMapping, ConnectionMode, CredentialField, CredentialRefresh, Discovery,
+};
 use crate::problem::Location;
 use gestalt_core::Secret;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// A credential definition (seed 004, `connections.<id>`).
 ///
@@ -22,7 +26,7 @@ pub struct Connection {
     /// What is asked for after connecting.
     pub discovery: Option<Discovery>,
     /// Refresh ahead of time.
-    pub refresh: Option<Refresh>,
+    pub refresh: Option<CredentialRefresh>,
 }
 
 impl Connection {
@@ -35,15 +39,6 @@ impl Connection {
     }
 }
 
-/// Whose credentials are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionMode {
-    /// Nobody's.
-    None,
-    /// The calling subject's.
-    Subject,
-}
-
 /// What an app or agent provider binds one of its own connection names to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Binding {
@@ -54,7 +49,7 @@ pub enum Binding {
         /// Name for people, instead of the connection's.
         display_name: Option<String>,
         /// Instead of the connection's.
-        refresh: Option<Refresh>,
+        refresh: Option<CredentialRefresh>,
         /// Whether only the host may choose it.
         internal: bool,
         /// Where it was written.
@@ -75,25 +70,8 @@ pub struct Auth {
     pub token_prefix: Option<String>,
     /// `manual`: fields of the form; names are unique.
     pub credentials: Option<Vec<CredentialField>>,
-    /// `manual`: headers made of fields; names are in lower case.
-    pub headers: BTreeMap<String, AuthValue>,
-    /// `manual`: user and password made of fields.
-    pub basic: Option<(AuthValue, AuthValue)>,
-}
-
-/// The strategies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuthKind {
-    /// Authorization code, then refresh tokens.
-    Oauth2,
-    /// A form the user fills in.
-    Manual,
-    /// One token.
-    Bearer,
-    /// Nothing.
-    None,
-    /// OAuth 2 as the upstream MCP server describes it.
-    McpOauth,
+    /// `manual`: where in a request the fields travel.
+    pub mapping: Option<AuthMapping>,
 }
 
 /// OAuth 2. What is absent is the manifest's word, or the default named.
@@ -135,26 +113,6 @@ pub struct Oauth {
     pub token_metadata: Vec<String>,
 }
 
-/// A field of the form a user fills in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialField {
-    /// Lower case with underscores.
-    pub name: String,
-    /// Shown instead of the name.
-    pub label: Option<String>,
-    /// Shown below the label.
-    pub description: Option<String>,
-}
-
-/// What a part of a request is made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AuthValue {
-    /// The same for everybody.
-    Fixed(Secret<String>),
-    /// A field of the user's credential.
-    Field(String),
-}
-
 /// A parameter of a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Param {
@@ -168,26 +126,4 @@ pub struct Param {
     pub from: Option<String>,
     /// Its name there.
     pub field: Option<String>,
-}
-
-/// A list of resources to choose from after connecting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Discovery {
-    /// Answers with the list; an absolute http(s) URL that may hold `{param}`.
-    pub url: String,
-    /// Dotted path of a resource's id.
-    pub id_path: Option<String>,
-    /// Dotted path of a resource's name.
-    pub name_path: Option<String>,
-    /// Parameters of the connection: dotted paths in the chosen resource.
-    pub metadata: BTreeMap<String, String>,
-}
-
-/// Refresh ahead of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refresh {
-    /// How often credentials are looked through.
-    pub interval: Duration,
-    /// How long before it expires a credential is refreshed.
-    pub before_expiry: Duration,
 }

@@ -2,7 +2,7 @@
 
 use super::config::{RawEgressMode, RawSandbox};
 use super::connections::{RawConnectionMode, RawConnections};
-use super::http::{RawHttpBinding, RawSecurityScheme};
+use super::http::{RawHttpBinding, RawSchemeSecret, RawSecurityScheme};
 use super::placement::{RawBinding, RawPlacement};
 use super::source::RawSource;
 use schemars::JsonSchema;
@@ -41,9 +41,9 @@ pub(crate) struct RawApp {
     /// The operations that are offered, instead of the manifest's list.
     pub(crate) allowed_operations: Option<BTreeMap<String, Option<RawAllowedOperation>>>,
     /// Laid over the manifest's; null removes one.
-    pub(crate) security_schemes: Option<BTreeMap<String, Option<RawSecurityScheme>>>,
+    pub(crate) security_schemes: Option<BTreeMap<String, Option<RawSecurityScheme<RawSchemeSecret>>>>,
     /// Laid over the manifest's; null removes one.
-    pub(crate) http: Option<BTreeMap<String, Option<RawHttpBinding>>>,
+    pub(crate) http: Option<BTreeMap<String, Option<RawHttpBinding<RawConnectionMode>>>>,
     /// Whether operations are offered as MCP tools, instead of the manifest's word.
     pub(crate) mcp: Option<bool>,
     /// Development.

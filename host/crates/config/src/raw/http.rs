@@ -1,41 +1,42 @@
-//! `apps.<name>.securitySchemes` and `.http`: what a deployment changes of an app's webhooks.
+//! Hosted HTTP bindings and the schemes that guard them, as manifests write them and as a deployment overrides them.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// How a webhook proves where it comes from.
+/// How a hosted request proves where it comes from.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawSecurityScheme {
-    /// The way.
+#[schemars(rename = "SecurityScheme")]
+pub(crate) struct RawSecurityScheme<Secret = RawSecretPlace> {
+    /// What kind of proof it is.
     #[serde(rename = "type")]
     pub(crate) kind: Option<RawSchemeKind>,
     /// For people.
     pub(crate) description: Option<String>,
-    /// `hmac`: carries the signature.
+    /// `hmac`: header with the digest.
     pub(crate) signature_header: Option<String>,
-    /// `hmac`: before the signature.
+    /// `hmac`: what stands before the digest.
     pub(crate) signature_prefix: Option<String>,
-    /// `hmac`: what is signed.
+    /// `hmac`: what is signed, with `{raw_body}` and `{header:Name}`.
     pub(crate) payload_template: Option<String>,
-    /// `hmac`: carries the time.
+    /// `hmac`: header with the Unix time of the request.
     pub(crate) timestamp_header: Option<String>,
     /// `hmac`: how old a request may be.
     pub(crate) max_age_seconds: Option<i64>,
-    /// `apiKey`: of the header or parameter.
+    /// `apiKey`: header or query parameter.
     pub(crate) name: Option<String>,
-    /// `apiKey`: where it travels.
+    /// `apiKey`: where it stands.
     #[serde(rename = "in")]
     pub(crate) location: Option<RawKeyLocation>,
-    /// `http`: how it travels.
+    /// `http`: how the `Authorization` header is read.
     pub(crate) scheme: Option<RawHttpScheme>,
-    /// What the caller must know.
-    pub(crate) secret: Option<RawSchemeSecret>,
+    /// What both sides know.
+    pub(crate) secret: Option<Secret>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum RawSchemeKind {
     Hmac,
@@ -58,61 +59,63 @@ pub(crate) enum RawHttpScheme {
     Bearer,
 }
 
+/// What both sides know: exactly one of these says where it is.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawSecretPlace {
+    /// An environment variable.
+    pub(crate) env: Option<String>,
+    /// A name the secrets provider knows.
+    pub(crate) secret: Option<String>,
+}
+
+/// In a deployment: what both sides know, or where it is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum RawSchemeSecret {
     Value(String),
-    Form(RawSchemeSecretForm),
+    Place(RawSecretPlace),
 }
 
-/// Where the secret comes from: one of the two.
+/// A route of its own for one operation.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawSchemeSecretForm {
-    /// An environment variable of the daemon.
-    pub(crate) env: Option<String>,
-    /// The name of a secret.
-    pub(crate) secret: Option<String>,
-}
-
-/// A route of an app for requests from elsewhere.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RawHttpBinding {
-    /// Below `/api/v1/<app>`.
+#[schemars(rename = "HttpBinding")]
+pub(crate) struct RawHttpBinding<Mode = String> {
+    /// Path below the app's own prefix.
     pub(crate) path: Option<String>,
-    /// HTTP method.
+    /// GET, POST, PUT, PATCH or DELETE.
     pub(crate) method: Option<String>,
-    /// A security scheme of the app.
+    /// `none`: the operation runs without credentials. `subject`: with the caller's.
+    pub(crate) credential_mode: Option<Mode>,
+    /// One of `securitySchemes`.
     pub(crate) security: Option<String>,
-    /// An operation of the app.
+    /// The operation.
     pub(crate) target: Option<String>,
-    /// Whose credentials the operation gets.
-    pub(crate) credential_mode: Option<super::connections::RawConnectionMode>,
-    /// What is accepted.
+    /// What bodies are taken.
     pub(crate) request_body: Option<RawRequestBody>,
-    /// Answered before the operation has run.
+    /// Answers at once, and lets the operation run on.
     pub(crate) ack: Option<RawAck>,
 }
 
-/// What a route accepts.
+/// What bodies are taken.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawRequestBody {
-    /// Whether there must be one.
+    /// Whether a request must have one.
     pub(crate) required: Option<bool>,
-    /// Media types; the values are empty maps.
+    /// Media types, each with an empty map; `*/*` is any.
     pub(crate) content: Option<BTreeMap<String, Option<Map<String, Value>>>>,
 }
 
-/// An answer before the operation has run.
+/// An answer that does not wait.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RawAck {
-    /// 2xx.
+    /// 200 to 299; 200 when absent.
     pub(crate) status: Option<i64>,
-    /// By name.
+    /// Its headers.
     pub(crate) headers: Option<BTreeMap<String, Option<String>>>,
-    /// Any JSON.
+    /// Its body: any JSON.
     pub(crate) body: Option<Value>,
 }

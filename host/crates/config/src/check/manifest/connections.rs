@@ -70,17 +70,10 @@ pub(crate) fn mode(report: &mut Report<'_>, at: &KeyPath, raw: Option<&str>) -> 
 
 /// Checks how credentials come about.
 pub(crate) fn auth(report: &mut Report<'_>, at: &KeyPath, raw: RawAuth) -> Auth {
-    let kind = match raw.kind {
-        Some(RawAuthKind::Oauth2) => AuthKind::OAuth2,
-        Some(RawAuthKind::McpOauth) => AuthKind::McpOAuth,
-        Some(RawAuthKind::Bearer) => AuthKind::Bearer,
-        Some(RawAuthKind::Manual) => AuthKind::Manual,
-        Some(RawAuthKind::None) => AuthKind::None,
-        None => {
-            let types = list(&["oauth2", "mcp_oauth", "bearer", "manual", "none"], "or");
-            report.problem(&at.key("type"), format!("is required: {types}"));
-            return Auth::default();
-        }
+    let Some(kind) = raw.kind.map(auth_kind) else {
+        let types = list(&["oauth2", "mcp_oauth", "bearer", "manual", "none"], "or");
+        report.problem(&at.key("type"), format!("is required: {types}"));
+        return Auth::default();
     };
     if kind == AuthKind::None {
         let keys = report.tree.find(at).node.and_then(Node::map).into_iter().flatten();
@@ -91,8 +84,7 @@ pub(crate) fn auth(report: &mut Report<'_>, at: &KeyPath, raw: RawAuth) -> Auth 
         return Auth::default();
     }
     let credentials = credentials(report, &at.key("credentials"), raw.credentials.unwrap_or_default());
-    let fields: HashSet<&str> = credentials.iter().map(|field| field.name.as_str()).collect();
-    let mapping = raw.auth_mapping.map(|raw| mapping(report, &at.key("authMapping"), raw, &fields));
+    let mapping = raw.auth_mapping.map(|raw| mapping(report, &at.key("authMapping"), raw, Some(&credentials)));
     if kind == AuthKind::OAuth2 {
         for (key, given) in [("authorizationUrl", &raw.authorization_url), ("tokenUrl", &raw.token_url)] {
             if given.as_deref().is_none_or(|text| text.trim().is_empty()) {
@@ -131,20 +123,28 @@ pub(crate) fn auth(report: &mut Report<'_>, at: &KeyPath, raw: RawAuth) -> Auth 
     }
 }
 
+pub(crate) fn auth_kind(raw: RawAuthKind) -> AuthKind {
+    match raw {
+        RawAuthKind::Oauth2 => AuthKind::OAuth2,
+        RawAuthKind::McpOauth => AuthKind::McpOAuth,
+        RawAuthKind::Bearer => AuthKind::Bearer,
+        RawAuthKind::Manual => AuthKind::Manual,
+        RawAuthKind::None => AuthKind::None,
+    }
+}
+
 /// Null values are empty texts.
 pub(crate) fn texts(raw: Option<BTreeMap<String, Option<String>>>) -> BTreeMap<String, String> {
     raw.into_iter().flatten().map(|(name, value)| (name, value.unwrap_or_default())).collect()
 }
 
-fn credentials(report: &mut Report<'_>, at: &KeyPath, raw: Vec<RawCredential>) -> Vec<CredentialField> {
+/// Checks what people are asked for.
+pub(crate) fn credentials(report: &mut Report<'_>, at: &KeyPath, raw: Vec<RawCredential>) -> Vec<CredentialField> {
     let mut names = HashSet::new();
     let mut fields = Vec::with_capacity(raw.len());
     for (i, raw) in raw.into_iter().enumerate() {
         let at = at.index(i).key("name");
-        let Some(name) = trimmed(raw.name) else {
-            report.problem(&at, "is required");
-            continue;
-        };
+        let Some(name) = report.needed(&at, raw.name, "the name of the field") else { continue };
         let snake = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
         if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.bytes().all(snake) {
             report.hinted(&at, "must be lower-case letters, digits and underscores", Some(suggestion(&name)));
@@ -173,7 +173,13 @@ fn suggestion(name: &str) -> String {
     }
 }
 
-fn mapping(report: &mut Report<'_>, at: &KeyPath, raw: RawAuthMapping, fields: &HashSet<&str>) -> AuthMapping {
+/// Checks where the credential travels. `fields` are those people are asked for; `None` when they are declared elsewhere.
+pub(crate) fn mapping(
+    report: &mut Report<'_>,
+    at: &KeyPath,
+    raw: RawAuthMapping,
+    fields: Option<&[CredentialField]>,
+) -> AuthMapping {
     let mut headers = BTreeMap::new();
     for (name, raw) in raw.headers.into_iter().flatten() {
         let at = at.key("headers").key(&name);
@@ -195,19 +201,17 @@ fn auth_value(
     report: &mut Report<'_>,
     at: &KeyPath,
     raw: Option<RawAuthValue>,
-    fields: &HashSet<&str>,
+    fields: Option<&[CredentialField]>,
 ) -> Option<AuthValue> {
     let raw = raw.unwrap_or_default();
     match (raw.value, raw.value_from) {
         (Some(value), None) => Some(AuthValue::Value(Secret::new(value))),
         (None, Some(from)) => {
             let at = at.dotted("valueFrom.credentialFieldRef.name");
-            let Some(name) = trimmed(from.credential_field_ref.and_then(|field| field.name)) else {
-                report.problem(&at, "is required");
-                return None;
-            };
-            if !fields.contains(name.as_str()) {
-                let hint = nearest(&name, fields.iter().copied()).map(did_you_mean);
+            let name = from.credential_field_ref.and_then(|field| field.name);
+            let name = report.needed(&at, name, "one of `credentials`")?;
+            if let Some(fields) = fields.filter(|fields| fields.iter().all(|field| field.name != name)) {
+                let hint = nearest(&name, fields.iter().map(|field| field.name.as_str())).map(did_you_mean);
                 report.hinted(&at, "`credentials` has no field of this name", hint);
             }
             Some(AuthValue::Field(name))
@@ -252,10 +256,8 @@ pub(crate) fn params(
 
 /// Checks a discovery.
 pub(crate) fn discovery(report: &mut Report<'_>, at: &KeyPath, raw: RawDiscovery) -> Option<Discovery> {
-    if raw.url.as_deref().is_none_or(|text| text.trim().is_empty()) {
-        report.problem(&at.key("url"), "is required");
-    }
-    let url = report.template_url(&at.key("url"), raw.url.as_deref());
+    let url = report.needed(&at.key("url"), raw.url, "what answers with the list");
+    let url = url.and_then(|url| report.template_url(&at.key("url"), Some(&url)));
     let metadata = paths(report, &at.key("metadata"), raw.metadata);
     Some(Discovery { url: url?, id_path: trimmed(raw.id_path), name_path: trimmed(raw.name_path), metadata })
 }
@@ -335,10 +337,8 @@ fn post_connect(report: &mut Report<'_>, at: &KeyPath, raw: RawPostConnect) -> O
 pub(crate) fn refresh(report: &mut Report<'_>, at: &KeyPath, raw: RawRefresh) -> Option<CredentialRefresh> {
     let mut required = |key: &str, text: Option<String>| {
         let at = at.key(key);
-        if text.is_none() {
-            report.problem(&at, "is required");
-        }
-        text.and_then(|text| report.some_duration(&at, &text))
+        let text = report.needed(&at, text, "a duration such as `15m`")?;
+        report.some_duration(&at, &text)
     };
     let interval = required("refreshInterval", raw.refresh_interval);
     let before_expiry = required("refreshBeforeExpiry", raw.refresh_before_expiry);

@@ -6,12 +6,13 @@ use crate::check::app::trimmed;
 use crate::check::texts::is_header_name;
 use crate::manifest::http::{Ack, HttpBinding, PayloadPart, Proof, RequestBody, SchemeSecret, SecurityScheme};
 use crate::path::KeyPath;
-use crate::raw::manifest::http::{
-    RawAck, RawHttpBinding, RawHttpScheme, RawKeyLocation, RawRequestBody, RawSchemeKind, RawSchemeSecret,
+use crate::raw::http::{
+    RawAck, RawHttpBinding, RawHttpScheme, RawKeyLocation, RawRequestBody, RawSchemeKind, RawSecretPlace,
     RawSecurityScheme,
 };
 use crate::shape::{did_you_mean, list, nearest};
 use crate::tree::Tree;
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -80,13 +81,13 @@ fn foreign_keys(report: &mut Report<'_>, at: &KeyPath, kind: RawSchemeKind) {
     }
 }
 
-fn header_name(report: &mut Report<'_>, at: &KeyPath, name: Option<&str>) {
+pub(crate) fn header_name(report: &mut Report<'_>, at: &KeyPath, name: Option<&str>) {
     if name.is_some_and(|name| !is_header_name(name)) {
         report.problem(at, "is not the name of a header");
     }
 }
 
-fn secret(report: &mut Report<'_>, at: &KeyPath, raw: Option<RawSchemeSecret>) -> Option<SchemeSecret> {
+fn secret(report: &mut Report<'_>, at: &KeyPath, raw: Option<RawSecretPlace>) -> Option<SchemeSecret> {
     let hint = Some("write `secret: {env: NAME}`, or `secret: {secret: name}`".to_owned());
     let Some(raw) = raw else {
         report.hinted(at, "is required", hint);
@@ -146,7 +147,7 @@ fn hmac(report: &mut Report<'_>, at: &KeyPath, raw: RawSecurityScheme) -> Option
 }
 
 /// Text with `{raw_body}` and `{header:Name}` in it. A closing brace on its own is text.
-fn payload(report: &mut Report<'_>, at: &KeyPath, template: &str) -> Option<Vec<PayloadPart>> {
+pub(crate) fn payload(report: &mut Report<'_>, at: &KeyPath, template: &str) -> Option<Vec<PayloadPart>> {
     let (mut parts, mut rest) = (Vec::new(), template);
     while let Some((before, after)) = rest.split_once('{') {
         if !before.is_empty() {
@@ -185,10 +186,7 @@ pub(crate) fn binding(
     schemes: &BTreeSet<String>,
 ) -> Option<HttpBinding> {
     let path = report.required(&at.key("path"), raw.path).and_then(|text| route(report, &at.key("path"), &text));
-    let method = report.required(&at.key("method"), raw.method).map(|text| text.to_ascii_uppercase());
-    if method.as_deref().is_some_and(|method| !METHODS.contains(&method)) {
-        report.problem(&at.key("method"), format!("must be one of {}", list(&METHODS, "or")));
-    }
+    let method = report.required(&at.key("method"), raw.method).map(|text| method(report, &at.key("method"), &text));
     let security = report.required(&at.key("security"), raw.security);
     if let Some(name) = security.as_ref().filter(|name| !schemes.contains(*name)) {
         let meant = nearest(name, schemes.iter().map(String::as_str)).map(did_you_mean);
@@ -212,8 +210,17 @@ pub(crate) fn binding(
     })
 }
 
+/// A method in capitals.
+pub(crate) fn method(report: &mut Report<'_>, at: &KeyPath, text: &str) -> String {
+    let method = text.to_ascii_uppercase();
+    if !METHODS.contains(&method.as_str()) {
+        report.problem(at, format!("must be one of {}", list(&METHODS, "or")));
+    }
+    method
+}
+
 /// A path in its one spelling: `events\\x//` is `/events/x`.
-fn route(report: &mut Report<'_>, at: &KeyPath, text: &str) -> Option<String> {
+pub(crate) fn route(report: &mut Report<'_>, at: &KeyPath, text: &str) -> Option<String> {
     let bad = |c: char| c.is_whitespace() || c.is_control() || "?#{}%".contains(c);
     if text.contains('*') {
         report.problem(at, "must be one path: no `*`");
@@ -241,9 +248,19 @@ fn route(report: &mut Report<'_>, at: &KeyPath, text: &str) -> Option<String> {
 }
 
 fn request_body(report: &mut Report<'_>, at: &KeyPath, raw: RawRequestBody) -> RequestBody {
-    let mut content = BTreeSet::new();
-    for (text, options) in raw.content.into_iter().flatten() {
-        let at = at.key("content").key(&text);
+    let content = raw.content.map(|raw| media_types(report, &at.key("content"), raw)).unwrap_or_default();
+    RequestBody { required: raw.required.unwrap_or_default(), content }
+}
+
+/// Media types in lower case without parameters.
+pub(crate) fn media_types(
+    report: &mut Report<'_>,
+    at: &KeyPath,
+    raw: BTreeMap<String, Option<Map<String, Value>>>,
+) -> BTreeSet<String> {
+    let mut types = BTreeSet::new();
+    for (text, options) in raw {
+        let at = at.key(&text);
         if options.is_some_and(|options| !options.is_empty()) {
             report.problem(&at, "must be an empty map");
         }
@@ -253,14 +270,14 @@ fn request_body(report: &mut Report<'_>, at: &KeyPath, raw: RawRequestBody) -> R
         });
         if !is_type {
             report.problem(&at, "the key is not a media type such as `application/json`, or `*/*`");
-        } else if !content.insert(bare) {
+        } else if !types.insert(bare) {
             report.problem(&at, "is here twice, in two spellings");
         }
     }
-    RequestBody { required: raw.required.unwrap_or_default(), content }
+    types
 }
 
-fn ack(report: &mut Report<'_>, at: &KeyPath, raw: RawAck) -> Ack {
+pub(crate) fn ack(report: &mut Report<'_>, at: &KeyPath, raw: RawAck) -> Ack {
     let headers: BTreeMap<_, _> = super::connections::texts(raw.headers);
     for (name, value) in &headers {
         let at = at.key("headers").key(name);

@@ -3,8 +3,8 @@
 mod address;
 mod app;
 mod artifacts;
-mod connections;
-mod http;
+pub(crate) mod connections;
+pub(crate) mod http;
 mod operations;
 mod phases;
 mod rest;

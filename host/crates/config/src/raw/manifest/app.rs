@@ -1,8 +1,8 @@
 //! `spec` of an app.
 
 use super::surfaces::RawSurfaces;
+use crate::raw::http::{RawHttpBinding, RawSecurityScheme};
 use crate::raw::manifest::connections::{RawAuth, RawConnection};
-use crate::raw::manifest::http::{RawHttpBinding, RawSecurityScheme};
 use crate::raw::manifest::operations::{RawAllowedOperation, RawPagination, RawPick};
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -3,7 +3,6 @@
 pub(crate) mod app;
 pub(crate) mod artifacts;
 pub(crate) mod connections;
-pub(crate) mod http;
 pub(crate) mod operations;
 pub(crate) mod phases;
 pub(crate) mod spec;
