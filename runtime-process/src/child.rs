@@ -38,6 +38,7 @@ impl AppChild {
     pub(crate) async fn launch(
         command: &AppCommand,
         env: BTreeMap<OsString, OsString>,
+        stdin: Stdio,
         sockets: &SocketDir,
         log: &Arc<AppLog>,
     ) -> Result<Self, ProcessError> {
@@ -47,7 +48,7 @@ impl AppChild {
             .current_dir(&command.workdir)
             .env_clear()
             .envs(env)
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)

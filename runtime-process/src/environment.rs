@@ -66,7 +66,8 @@ pub(crate) fn build(
     }
     for era in ["PLUGIN", "APP"] {
         set(&format!("GESTALT_{era}_NAME"), spec.app.as_str().into());
-        if spec.command.direct {
+        // In a process namespace nobody has the daemon for a parent; what confines it sees to its end.
+        if spec.command.direct && spec.confine.is_none() {
             set(&format!("GESTALT_{era}_PARENT_PID"), rendezvous.parent.to_string().into());
         }
     }
@@ -104,6 +105,7 @@ mod tests {
             catalog: Arc::new(Catalog::default()),
             public_base_url: "".into(),
             timeouts: Timeouts::default(),
+            confine: None,
         };
         let rendezvous = Rendezvous {
             app_socket: Path::new("/tmp/gstp-a/app.sock"),

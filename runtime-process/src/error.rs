@@ -32,6 +32,14 @@ pub enum ProcessError {
         /// Why not.
         source: io::Error,
     },
+    /// The process could not be confined as it is to be.
+    #[error("not started: sandbox: {reason}{output}")]
+    Sandbox {
+        /// What is missing, or went wrong.
+        reason: String,
+        /// What it wrote last.
+        output: Output,
+    },
     /// The process ended before it served anything.
     #[error("process ended during start-up ({status}){output}")]
     Exited {

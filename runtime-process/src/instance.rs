@@ -6,13 +6,16 @@ use crate::error::ProcessError;
 use crate::host::{Caller, HostServer};
 use crate::output::AppLog;
 use crate::protocol::Peer;
+use crate::sandbox::{Gate, Passage, View};
 use crate::socket::SocketDir;
 use crate::spec::ProcessSpec;
 use gestalt_core::service::HostServices;
 use hyper_util::rt::TokioIo;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixStream;
@@ -42,6 +45,8 @@ pub(crate) struct Process {
     pub(crate) instance: Arc<Instance>,
     pub(crate) started: Instant,
     log: Arc<AppLog>,
+    /// The way out of a process that is confined.
+    _passage: Option<Passage>,
     _sockets: SocketDir,
 }
 
@@ -76,22 +81,25 @@ impl Process {
         };
         let env = environment::build(spec, &rendezvous, |name| std::env::var_os(name));
         let budget = spec.timeouts.startup;
+        let mut gate = gate(spec, &env, &sockets)?;
+        let stdin = gate.as_mut().map_or_else(Stdio::null, Gate::stdin);
+        let command = gate.as_ref().map_or(&spec.command, |gate| &gate.command);
         let mut starting = Starting {
-            child: AppChild::launch(&spec.command, env, &sockets, &log).await?,
+            child: AppChild::launch(command, env, stdin, &sockets, &log).await?,
             log: Arc::clone(&log),
             budget,
             until: Instant::now() + budget,
         };
         tracing::debug!(app = %spec.app, pid = starting.child.id(), "app process started");
         let outcome = tokio::select! {
-            outcome = starting.bring_up(spec, app_socket, &caller) => outcome,
+            outcome = starting.bring_up(spec, gate, app_socket, &caller) => outcome,
             () = stop.cancelled() => Err(ProcessError::Stopped),
         };
         match outcome {
-            Ok(peer) => {
+            Ok((peer, passage)) => {
                 let instance = Arc::new(Instance { peer, caller, gone: CancellationToken::new() });
                 let started = Instant::now();
-                Ok(Self { child: starting.child, host, instance, started, log, _sockets: sockets })
+                Ok(Self { child: starting.child, host, instance, started, log, _passage: passage, _sockets: sockets })
             }
             Err(error) => {
                 starting.child.shutdown(spec.timeouts.stop).await;
@@ -121,7 +129,7 @@ impl Process {
 
     /// Ends the process: no more calls to it or from it, then signals of rising urgency.
     pub(crate) async fn shutdown(self, step: Duration) {
-        let Self { child, host, instance, _sockets, .. } = self;
+        let Self { child, host, instance, _passage, _sockets, .. } = self;
         instance.gone.cancel();
         drop(instance);
         host.shutdown().await;
@@ -131,7 +139,17 @@ impl Process {
 
 impl Starting {
     /// From a started process to a configured app.
-    async fn bring_up(&mut self, spec: &ProcessSpec, socket: PathBuf, caller: &Caller) -> Result<Peer, ProcessError> {
+    async fn bring_up(
+        &mut self,
+        spec: &ProcessSpec,
+        gate: Option<Gate>,
+        socket: PathBuf,
+        caller: &Caller,
+    ) -> Result<(Peer, Option<Passage>), ProcessError> {
+        let passage = match gate {
+            Some(gate) => Some(self.let_pass(gate).await?),
+            None => None,
+        };
         while UnixStream::connect(&socket).await.is_err() {
             self.check_alive().await?;
             self.check_time()?;
@@ -153,8 +171,21 @@ impl Starting {
         let until = Instant::now() + spec.timeouts.configure;
         let answer = self.unless_it_ends(until, peer.start(&spec.app, config, spec.timeouts.configure)).await?;
         match answer {
-            Ok(accepted) => accepted.map(|()| peer),
+            Ok(accepted) => accepted.map(|()| (peer, passage)),
             Err(status) => Err(self.call_failed("StartProvider", &status).await),
+        }
+    }
+
+    /// Waits until the process is confined.
+    async fn let_pass(&mut self, gate: Gate) -> Result<Passage, ProcessError> {
+        match timeout_at(self.until, gate.pass()).await.map_err(|_| self.not_ready())? {
+            Ok(passage) => Ok(passage),
+            Err(reason) => {
+                // It ends by itself, and may have said why.
+                let _ = timeout(POLL * 20, self.child.wait()).await;
+                self.child.drain().await;
+                Err(ProcessError::Sandbox { reason, output: self.log.tail.get() })
+            }
         }
     }
 
@@ -196,6 +227,17 @@ impl Starting {
         let message = format!("{:?}: {}", status.code(), status.message());
         ProcessError::Call { call, message, output: self.log.tail.get() }
     }
+}
+
+/// What stands before a process that is to be confined.
+fn gate(
+    spec: &ProcessSpec,
+    env: &BTreeMap<OsString, OsString>,
+    sockets: &SocketDir,
+) -> Result<Option<Gate>, ProcessError> {
+    let Some(confine) = &spec.confine else { return Ok(None) };
+    let view = View { sockets: vec![sockets.path().to_owned()], ..View::default() };
+    Gate::build(confine, &spec.app, &spec.command, env, &spec.env, view).map(Some)
 }
 
 async fn negotiate(socket: &Path) -> Result<Result<Peer, ProcessError>, Status> {

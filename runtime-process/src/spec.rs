@@ -1,3 +1,4 @@
+use crate::sandbox::Confine;
 use gestalt_core::{AppName, Catalog};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub struct ProcessSpec {
     pub public_base_url: Arc<str>,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// What confines the process; nothing does without.
+    pub confine: Option<Confine>,
 }
 
 /// A command line. Executed as it is, never through a shell.

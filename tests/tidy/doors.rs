@@ -18,8 +18,9 @@ const CLIENTS: [(&str, &[&str]); 13] = [
     ("isahc", &[]),
     ("quinn", &[]),
     ("reqwest", &["gestalt-egress"]),
-    // For the priority and the clock of a thread, without its feature for sockets.
-    ("rustix", &["gestalt-runtime-wasm"]),
+    // For the priority and the clock of a thread; and for handing over a descriptor, and the interface of a network in
+    // which there is nothing else.
+    ("rustix", &["gestalt-runtime-process", "gestalt-runtime-wasm"]),
     ("socket2", &[]),
     ("tokio-rustls", &["gestalt-egress"]),
     ("ureq", &[]),
@@ -33,7 +34,7 @@ const DOORS: [(&str, &[&str]); 17] = [
     ("to_socket_addrs", &["host/crates/egress/src/resolve.rs"]),
     ("lookup_host", &[]),
     ("getaddrinfo", &[]),
-    ("rustix::net", &[]),
+    ("rustix::net", &["runtime-process/src/sandbox/handover.rs", "runtime-process/src/sandbox/loopback.rs"]),
     ("libc::connect", &[]),
     ("libc::socket", &[]),
     ("sys::socket", &[]),
@@ -44,8 +45,11 @@ const DOORS: [(&str, &[&str]); 17] = [
     ("client::legacy", &[]),
     ("Endpoint::connect", &[]),
     (".connect_lazy(", &[]),
-    // Listeners: the daemon's doors, and those a verification waits at.
-    ("TcpListener::bind", &["host/src/ingress/http/server.rs", "host/src/verify/trial.rs"]),
+    // Listeners: the daemon's doors, those a verification waits at, and a proxy's in a network of its app's own.
+    (
+        "TcpListener::bind",
+        &["host/src/ingress/http/server.rs", "host/src/verify/trial.rs", "runtime-process/src/sandbox/loopback.rs"],
+    ),
 ];
 
 #[test]

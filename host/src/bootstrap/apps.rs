@@ -18,6 +18,8 @@ pub(super) struct Stage {
     pub(super) runtimes: Arc<Runtimes>,
     pub(super) services: HostServices,
     pub(super) base_url: Arc<str>,
+    /// The binary that confines native processes.
+    pub(super) worker: PathBuf,
 }
 
 impl Stage {

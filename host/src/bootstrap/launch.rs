@@ -2,6 +2,7 @@
 
 use super::apps::Stage;
 use super::blind::{self, Blind};
+use super::confine;
 use super::hybrid::Hybrid;
 use super::package::{self, Code};
 use anyhow::{Context, anyhow, bail};
@@ -46,7 +47,7 @@ pub(super) async fn app(stage: &Stage, apps: &Apps, app: &App) -> anyhow::Result
     let code = match package::choose(stage, app, &manifest).await? {
         Code::None => None,
         Code::Component { runtime, file } => Some(component(stage, app, &runtime, file).await?),
-        Code::Native(command) => Some(native(stage, app, catalog, command).await?),
+        Code::Native(command) => Some(native(stage, app, &manifest, catalog, command).await?),
     };
     let declared = spec.surfaces.rest.as_ref().map(|rest| declared(stage, app, &manifest, rest)).transpose()?;
     let executor: Arc<dyn Executor> = match (declared, code) {
@@ -112,6 +113,7 @@ async fn component(stage: &Stage, app: &App, name: &str, file: PathBuf) -> anyho
 async fn native(
     stage: &Stage,
     app: &App,
+    manifest: &Manifest,
     catalog: Option<Catalog>,
     command: AppCommand,
 ) -> anyhow::Result<Arc<dyn Executor>> {
@@ -119,11 +121,13 @@ async fn native(
         // A process sends its requests itself: there is nobody to put a credential into them.
         bail!("{}: apps.{}.egress.credentials: only for components and declared surfaces", app.egress.at, app.name);
     }
+    let env = package::environment(app);
+    let confine = confine::check(stage, app, manifest);
     let catalog = match catalog {
         Some(catalog) => catalog,
         None => {
             let file = stage.cache(app)?.join("catalog.yaml");
-            let text = source::export_catalog(&command, &app.name, &package::environment(app), &file).await;
+            let text = source::export_catalog(&command, &app.name, &env, &file, confine.as_ref()).await;
             let read = gestalt_config::read_catalog(&text.context("asking the app for its catalog")?, &file);
             read.map_err(|problems| anyhow!("catalog refused\n{problems}"))?
         }
@@ -131,11 +135,12 @@ async fn native(
     let spec = ProcessSpec {
         app: app.name.clone(),
         command,
-        env: package::environment(app),
+        env,
         config: app.config.0.clone(),
         catalog: Arc::new(catalog),
         public_base_url: stage.base_url.clone(),
         timeouts: Timeouts::default(),
+        confine,
     };
     Ok(gestalt_runtime_process::launch(spec, stage.services.clone()).await?)
 }

@@ -13,6 +13,7 @@
 
 mod apps;
 mod blind;
+mod confine;
 mod egress;
 mod hybrid;
 mod launch;
@@ -104,9 +105,15 @@ impl Daemon {
         let logs = Arc::new(blind::BlindLog::new(Arc::new(AppLog::default()), egress.clone()));
         let services = HostServices { apps: nested, logs };
         let worker = options.worker.unwrap_or_else(this_binary);
-        let runtimes = Arc::new(runtimes::Runtimes::new(deployment.clone(), worker, metrics.clone()));
-        let stage =
-            apps::Stage { deployment: deployment.clone(), egress: egress.clone(), runtimes, services, base_url };
+        let runtimes = Arc::new(runtimes::Runtimes::new(deployment.clone(), worker.clone(), metrics.clone()));
+        let stage = apps::Stage {
+            deployment: deployment.clone(),
+            egress: egress.clone(),
+            runtimes,
+            services,
+            base_url,
+            worker,
+        };
         let launching = apps::launch(stage, apps);
         tell_of_disagreements(deployment.clone());
 

@@ -59,6 +59,12 @@ enum Command {
         /// What it may take.
         job: String,
     },
+    /// Confine a provider on behalf of the daemon that started this.
+    #[command(name = gestalt_runtime_process::sandbox::COMMAND, hide = true)]
+    Confine {
+        /// What, and how.
+        job: String,
+    },
 }
 
 /// What `validate` does besides.
@@ -116,6 +122,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match arguments.command {
         Some(Command::Version) => return version(),
         Some(Command::Compile { job }) => return gestalt_runtime_wasm::worker::run(&job),
+        Some(Command::Confine { job }) => return gestalt_runtime_process::sandbox::run(&job),
         Some(Command::Serve(sources)) => serve::run(&sources),
         Some(Command::Config { command }) => config::run(&command),
         Some(Command::Provider(provider)) => return provider::run(provider),

@@ -3,9 +3,11 @@
 use super::{SourcePackage, Step, inside, platform, stale};
 use crate::error::{Output, ProcessError};
 use crate::output::{Tail, each_line};
+use crate::sandbox;
 use crate::spec::AppCommand;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -43,7 +45,7 @@ pub(super) async fn run_all(phase: &'static str, steps: &[Step], package: &Sourc
             .envs([("GOOS", os), ("GOARCH", arch), ("GESTALT_TARGET_OS", os), ("GESTALT_TARGET_ARCH", arch)])
             .env("GESTALT_TARGET_PLATFORM", format!("{os}/{arch}"))
             .envs(&command.env);
-        run(phase, builder, PHASE_TIMEOUT).await?;
+        run(phase, builder, Stdio::null(), PHASE_TIMEOUT).await?;
     }
     Ok(())
 }
@@ -75,7 +77,13 @@ pub(super) fn command(step: &Step, package: &SourcePackage) -> Result<AppCommand
 }
 
 /// Runs a command to its end. What it writes goes to the debug log and, in part, into the error.
-pub(super) async fn run(phase: &'static str, builder: Command, limit: Duration) -> Result<(), ProcessError> {
+pub(super) async fn run(
+    phase: &'static str,
+    mut builder: Command,
+    stdin: Stdio,
+    limit: Duration,
+) -> Result<(), ProcessError> {
+    builder.stdin(stdin);
     let tail = Tail::default();
     let stdout = |stream| each_line(stream, |line| note(phase, line, &tail));
     run_with(phase, builder, limit, &tail, stdout).await
@@ -84,10 +92,11 @@ pub(super) async fn run(phase: &'static str, builder: Command, limit: Duration) 
 /// Runs a command to its end and gives what it wrote to standard output, line by line, to `take`.
 pub(super) async fn read(
     phase: &'static str,
-    builder: Command,
+    mut builder: Command,
     limit: Duration,
     mut take: impl FnMut(&str),
 ) -> Result<(), ProcessError> {
+    builder.stdin(Stdio::null());
     let tail = Tail::default();
     let stdout = async |stream: tokio::process::ChildStdout| {
         let mut lines = BufReader::new(stream.take(MAX_DATA)).lines();
@@ -101,7 +110,10 @@ pub(super) async fn read(
 /// Program and arguments. Not the environment: what an operator put into `env` may be a secret, and this is logged.
 fn command_line(builder: &Command) -> String {
     let builder = builder.as_std();
-    let words = std::iter::once(builder.get_program()).chain(builder.get_args());
+    let is_confined = builder.get_args().next() == Some(OsStr::new(sandbox::COMMAND));
+    // Of what is confined, the job says all there is to know at a length nobody reads.
+    let arguments = builder.get_args().take(if is_confined { 1 } else { usize::MAX });
+    let words = std::iter::once(builder.get_program()).chain(arguments);
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
@@ -115,7 +127,7 @@ async fn run_with<F: Future<Output = ()>>(
     let line = command_line(&builder);
     let failed = |reason: String, output: Output| ProcessError::Phase { phase, command: line.clone(), reason, output };
     tracing::info!(phase, command = %line, "running");
-    builder.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+    builder.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
     let mut child = builder.spawn().map_err(|error| failed(error.to_string(), Output::default()))?;
     let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw));
     let (out, err) = (child.stdout.take(), child.stderr.take());

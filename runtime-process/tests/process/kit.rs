@@ -48,6 +48,7 @@ pub(crate) fn spec(release: &str) -> ProcessSpec {
         catalog: Arc::new(Catalog::new(vec![operation("echo", "static"), operation("text", "static")])),
         public_base_url: "https://gestalt.test".into(),
         timeouts: Timeouts { restart_min: Duration::from_millis(10), ..Timeouts::default() },
+        confine: None,
     }
 }
 

@@ -34,7 +34,7 @@ async fn a_python_package_starts_and_writes_its_catalog() {
 
         let app = AppName::parse("fixture").unwrap();
         let path = cache.path().join("catalog.yaml");
-        let text = export_catalog(&command, &app, &BTreeMap::new(), &path).await.unwrap();
+        let text = export_catalog(&command, &app, &BTreeMap::new(), &path, None).await.unwrap();
         assert!(text.contains("id: echo") && text.contains("id: created"), "{release}: {text}");
 
         let fixture = Fixture::launch_with(release, |spec| spec.command = command).await.unwrap();
@@ -108,7 +108,7 @@ async fn a_library_crate_gets_a_main_around_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/library");
     let command = prepare(&package(&root, dir.path())).await.unwrap();
     let app = AppName::parse("lib").unwrap();
-    let text = export_catalog(&command, &app, &BTreeMap::new(), &dir.path().join("catalog.yaml")).await.unwrap();
+    let text = export_catalog(&command, &app, &BTreeMap::new(), &dir.path().join("catalog.yaml"), None).await.unwrap();
     assert_eq!(text, "name: lib\n");
 }
 
@@ -125,7 +125,7 @@ async fn catalogs_asked_for_at_the_same_time_do_not_meet() {
     let mut exports = JoinSet::new();
     for _ in 0..8 {
         let (command, app, path) = (command.clone(), app.clone(), path.clone());
-        exports.spawn(async move { export_catalog(&command, &app, &BTreeMap::new(), &path).await.unwrap() });
+        exports.spawn(async move { export_catalog(&command, &app, &BTreeMap::new(), &path, None).await.unwrap() });
     }
     assert_eq!(exports.join_all().await, ["name: x\n"; 8]);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "name: x\n");

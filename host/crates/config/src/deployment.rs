@@ -208,6 +208,11 @@ impl Deployment {
         self.runtimes.get(&app.placement.as_ref()?.runtime)
     }
 
+    /// The config files it was read from, absolute.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.origin.sources.files().filter_map(|file| std::path::absolute(file).ok()).collect()
+    }
+
     /// The runtime of components that ask for none: the default runtime if it is a wasm one, else [`WASM`].
     pub fn component_runtime(&self) -> &str {
         match self.server.default_runtime.as_deref() {

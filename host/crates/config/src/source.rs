@@ -71,6 +71,10 @@ impl Sources {
         u16::try_from(self.0.len() - 1).unwrap_or(u16::MAX)
     }
 
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|source| &*source.file)
+    }
+
     pub(crate) fn text(&self, file: u16) -> &str {
         self.0.get(usize::from(file)).map_or("", |s| &s.text)
     }

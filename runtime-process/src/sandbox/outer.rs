@@ -1,0 +1,95 @@
+//! The first of the two processes: new namespaces, and what has to be done from their edge.
+
+use super::job::Job;
+use super::{COMMAND, handover, loopback};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{getgid, getuid};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+
+/// After the daemon is gone without having ended its apps: what its guards get to end them in good order.
+const GRACE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+
+/// Runs the job in namespaces of its own. Standard input is the daemon's socket.
+pub(super) fn run(mut job: Job) -> Result<ExitCode, String> {
+    // For the provider, which gets them as part of the same process group. This process ends when that has.
+    let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+    signals.thread_block().map_err(|error| format!("signal mask: {error}"))?;
+    let stdin = std::io::stdin();
+    let daemon = stdin.as_fd();
+    let listener = match enter() {
+        Ok(()) => {
+            job.namespaces = true;
+            loopback::set_up().map_err(|error| format!("loopback interface: {error}"))?;
+            Some(loopback::listen().map_err(|error| format!("listener: {error}"))?)
+        }
+        Err(error) => {
+            job.missing.push(format!("namespaces: {error}"));
+            None
+        }
+    };
+    handover::send(daemon, listener.as_ref().map(AsFd::as_fd)).map_err(|error| format!("handover: {error}"))?;
+    drop(listener);
+    job.inner = true;
+    let own = daemon.try_clone_to_owned().map_err(|error| format!("handover: {error}"))?;
+    let mut child = Command::new("/proc/self/exe")
+        .args([COMMAND, &job.print()?])
+        .stdin(Stdio::from(own))
+        .spawn()
+        .map_err(|error| format!("second process: {error}"))?;
+    let status = wait(&mut child, daemon).map_err(|error| format!("second process: {error}"))?;
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
+}
+
+/// New namespaces of every kind, with the same user in them as outside.
+fn enter() -> Result<(), String> {
+    let spaces = CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWPID;
+    let (uid, gid) = (getuid(), getgid());
+    match unshare(CloneFlags::CLONE_NEWUSER | spaces) {
+        Ok(()) => {
+            let map = [
+                ("setgroups", "deny".to_owned()),
+                ("uid_map", format!("{uid} {uid} 1")),
+                ("gid_map", format!("{gid} {gid} 1")),
+            ];
+            for (file, text) in map {
+                fs::write(format!("/proc/self/{file}"), text).map_err(|error| format!("/proc/self/{file}: {error}"))?;
+            }
+            Ok(())
+        }
+        // A container may forbid new users and still let its root have the rest.
+        Err(_) if uid.is_root() && unshare(spaces).is_ok() => Ok(()),
+        Err(error) => Err(format!(
+            "{error}; see /proc/sys/user/max_*_namespaces, kernel.unprivileged_userns_clone and \
+             kernel.apparmor_restrict_unprivileged_userns, or the container's seccomp profile"
+        )),
+    }
+}
+
+/// Waits for the end of the second process, and ends this one, and it with it, some time after the daemon has gone.
+fn wait(child: &mut Child, daemon: BorrowedFd<'_>) -> std::io::Result<ExitStatus> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let Some(handle) = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else { return child.wait() };
+    loop {
+        let mut both = [PollFd::new(&handle, PollFlags::IN), PollFd::from_borrowed_fd(daemon, PollFlags::RDHUP)];
+        match poll(&mut both, None) {
+            Err(rustix::io::Errno::INTR) => continue,
+            other => other?,
+        };
+        if both[0].revents().is_empty() {
+            let _ = poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&GRACE));
+            child.kill()?;
+        }
+        return child.wait();
+    }
+}
