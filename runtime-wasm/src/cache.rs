@@ -5,8 +5,9 @@
 //! Whatever does not check out (cut off, changed, copied from another machine or another entry) is the same as
 //! absent: the component is compiled again and the entry replaced.
 
-use crate::WasmError;
+use crate::{WasmError, room};
 use hmac::{Hmac, KeyInit, Mac};
+use rustix::process::geteuid;
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{Hash, Hasher};
@@ -15,6 +16,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -37,6 +39,8 @@ pub(crate) struct Cache {
     engine_digest: Digest,
     /// Makes names of unfinished files unique within the process.
     unfinished: AtomicU64,
+    /// Bytes all entries may have together.
+    room: u64,
 }
 
 const KEY: usize = 32;
@@ -48,7 +52,13 @@ impl Cache {
     pub(crate) fn open(dir: PathBuf, engine: Engine) -> Result<Self, WasmError> {
         let prepare = || {
             DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+            let meta = fs::metadata(&dir)?;
+            if meta.uid() != geteuid().as_raw() {
+                // Its owner could read the key, and with that make entries that check out.
+                return Err(io::Error::new(ErrorKind::PermissionDenied, "belongs to another user"));
+            }
             fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
+            room::sweep(&dir)?;
             let stamp = AtomicU64::new(0);
             let key = key(&dir, &stamp)?;
             Ok((key, stamp))
@@ -57,7 +67,7 @@ impl Cache {
             prepare().map_err(|source| WasmError::Cache { path: dir.clone(), source: Arc::new(source) })?;
         let mut hasher = EngineHasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Self { dir, key, engine, engine_digest: hasher.0.finalize().into(), unfinished })
+        Ok(Self { dir, key, engine, engine_digest: hasher.0.finalize().into(), unfinished, room: room::MOST })
     }
 
     /// Maps the artifact of the component with this digest, if there is one that can be trusted.
@@ -97,14 +107,20 @@ impl Cache {
             file.write_all(artifact)
                 .and_then(|()| file.write_all(&mac.finalize().into_bytes()))
                 .and_then(|()| fs::rename(&temporary, &path))
-                .inspect_err(|_| drop(fs::remove_file(&temporary)))
+                .inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+            room::make(&self.dir, &path, self.room)
         };
         write().map_err(|source| WasmError::Cache { path: path.clone(), source: Arc::new(source) })
     }
 
     /// Checks the tag at the end of an entry.
     fn authenticate(&self, path: &Path, component: &Digest) -> io::Result<()> {
+        if !fs::symlink_metadata(path)?.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidData, "entry is no file"));
+        }
         let mut file = File::open(path)?;
+        // What is used stays longest.
+        let _ = file.set_modified(SystemTime::now());
         let length = file.metadata()?.len();
         let Some(length) = length.checked_sub(TAG as u64).filter(|n| *n > 0) else {
             return Err(io::Error::new(ErrorKind::InvalidData, "entry is cut off"));
@@ -143,7 +159,8 @@ fn key(dir: &Path, stamp: &AtomicU64) -> io::Result<[u8; KEY]> {
     let path = dir.join(KEY_FILE);
     let read = || -> io::Result<Option<[u8; KEY]>> {
         let meta = fs::symlink_metadata(&path)?;
-        let private = meta.is_file() && meta.mode() & 0o077 == 0 && meta.len() == KEY as u64;
+        let own = meta.is_file() && meta.uid() == geteuid().as_raw();
+        let private = own && meta.mode() & 0o077 == 0 && meta.len() == KEY as u64;
         Ok(if private { fs::read(&path)?.try_into().ok() } else { None })
     };
     let usable = match read() {
@@ -281,6 +298,12 @@ mod tests {
         foreign.open().store(&digest, &artifact).unwrap();
         replace(&path, &fs::read(foreign.open().path(&digest)).unwrap());
         assert!(miss(&cache, &digest).contains("authentication"));
+        // A valid one somewhere else, by a link that can be turned at any time.
+        let elsewhere = fixture.dir.path().join("elsewhere");
+        replace(&elsewhere, &good);
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert!(miss(&cache, &digest).contains("no file"));
         // And back.
         replace(&path, &good);
         assert!(matches!(cache.load(&digest), Lookup::Hit(_)));
@@ -298,6 +321,23 @@ mod tests {
         // Not even when somebody renames the file.
         replace(&other.path(&digest), &fs::read(fixture.open().path(&digest)).unwrap());
         assert!(miss(&other, &digest).contains("authentication"));
+    }
+
+    #[test]
+    fn entries_take_a_bounded_room_and_the_used_ones_stay() {
+        let fixture = Fixture::new();
+        let artifact = fixture.artifact();
+        let cache = Cache { room: 3 * (artifact.len() + TAG) as u64, ..fixture.open() };
+        let digests = [[1; 32], [2; 32], [3; 32], [4; 32]];
+        let long_ago = SystemTime::now() - std::time::Duration::from_secs(3600);
+        for digest in &digests[..3] {
+            cache.store(digest, &artifact).unwrap();
+            File::open(cache.path(digest)).unwrap().set_modified(long_ago).unwrap();
+        }
+        assert!(matches!(cache.load(&digests[0]), Lookup::Hit(_)));
+        cache.store(&digests[3], &artifact).unwrap();
+        let kept = digests.map(|digest| cache.path(&digest).exists());
+        assert!(kept[0] && kept[3] && kept.iter().filter(|kept| **kept).count() == 3, "{kept:?}");
     }
 
     #[test]

@@ -167,11 +167,12 @@ fn closed(error: AcquireError) -> WasmError {
 
 /// The bytes of a file, `None` if there are more than `max`. Never reads past that, whatever the file is.
 fn read(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = File::open(path)?;
-    let meta = file.metadata()?;
+    // Before it is opened: opening a pipe waits for whoever writes to it.
+    let meta = std::fs::metadata(path)?;
     if !meta.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
+    let file = File::open(path)?;
     if meta.len() > max {
         return Ok(None);
     }

@@ -10,6 +10,23 @@ use nix::sys::resource::{Resource, rlim_t, setrlimit};
 /// Files it may have open: the three it was started with.
 const FILES: rlim_t = 3;
 
+/// Descriptors that are closed where the system does not list those that are open.
+const UNLISTED: i32 = 1024;
+
+/// Closes every descriptor but the standard streams. The daemon opens none that a program it starts would inherit, but it
+/// may itself have been handed some, and a limit on their number closes none that is open.
+pub(crate) fn close_the_rest() {
+    // The listing's own is among them, and closed by then.
+    let listed: Option<Vec<i32>> = std::fs::read_dir("/dev/fd")
+        .ok()
+        .map(|open| open.flatten().filter_map(|fd| fd.file_name().to_str()?.parse().ok()).collect());
+    for fd in listed.unwrap_or_else(|| (0..UNLISTED).collect()) {
+        if fd > 2 {
+            let _ = nix::unistd::close(fd);
+        }
+    }
+}
+
 /// Confines this process, for good. To be called while it has one thread.
 ///
 /// # Errors

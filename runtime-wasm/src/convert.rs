@@ -1,20 +1,13 @@
 //! Between the contract's generated types and the daemon's own.
 
-use crate::bindings::exports::gestalt::provider::app_provider::Catalog as WitCatalog;
-use crate::bindings::gestalt::provider::catalog::{Annotations as WitAnnotations, Operation as WitOperation};
 use crate::bindings::gestalt::provider::common::{OperationResult, RpcError, StatusCode};
+use crate::log::words;
 use gestalt_core::limits::Limits;
-use gestalt_core::{
-    Annotations, Catalog, Code, ExecError, Headers, Operation, Parameter, Reply, Transport, json_depth,
-};
-use serde_json::Value;
-use std::collections::HashSet;
+use gestalt_core::{Code, ExecError, Headers, Reply, json_depth};
 
-/// Operations of one app. Far beyond what anybody lists, and a list of a million would stall every catalog page.
-const OPERATIONS: usize = 10_000;
-
-/// Bytes of one operation id: it is part of URLs, log lines and audit records.
-const OPERATION_ID: usize = 256;
+/// Bytes of a guest's text in an error of ours. Such errors are log lines and audit records, which nobody charges to the
+/// guest: one of 16 MiB for each call would be its way to fill a disk.
+const TEXT: usize = 4 << 10;
 
 /// Headers of one answer, and their bytes together. What common HTTP servers accept in the other direction.
 const REPLY_HEADERS: usize = 128;
@@ -46,7 +39,7 @@ pub(crate) fn reply(result: OperationResult, limits: &Limits) -> Result<Reply, E
         }
         // A line break in a value would be a header of its own, further down the line.
         if http::HeaderName::from_bytes(name.as_bytes()).is_err() || http::HeaderValue::from_str(&value).is_err() {
-            return broken(format!("the answer's header {name:?} is not valid"));
+            return broken(format!("the answer's header {:?} is not valid", shortened(&name)));
         }
         headers.push((name, value));
     }
@@ -108,100 +101,14 @@ pub(crate) fn rpc_error(error: gestalt_core::RpcError) -> RpcError {
 
 /// A guest's error, for the operator.
 pub(crate) fn guest_error(error: &RpcError) -> String {
-    format!("{:?}: {}", error.code, error.message)
+    format!("{:?}: {}", error.code, shortened(&error.message))
 }
 
-/// A guest's catalog, checked (`config-and-packaging`, catalog schema).
-pub(crate) fn catalog(wit: WitCatalog) -> Result<Catalog, String> {
-    if wit.operations.len() > OPERATIONS {
-        return Err(format!("{} operations, at most {OPERATIONS} are allowed", wit.operations.len()));
-    }
-    let operations = wit.operations.into_iter().map(operation).collect::<Result<Vec<_>, _>>()?;
-    let mut ids = HashSet::new();
-    if let Some(twice) = operations.iter().find(|o| !ids.insert(o.id.as_str())) {
-        return Err(format!("operation {:?} is there twice", twice.id));
-    }
-    let mut catalog = Catalog::new(operations);
-    (catalog.display_name, catalog.description, catalog.icon_svg) = (wit.display_name, wit.description, wit.icon_svg);
-    Ok(catalog)
-}
-
-fn operation(wit: WitOperation) -> Result<Operation, String> {
-    let id = wit.id;
-    if !is_operation_id(&id) {
-        return Err(format!("{:?} is not an operation id", &id[..id.floor_char_boundary(OPERATION_ID)]));
-    }
-    let schema = |what, text: &str| match text {
-        "" => Ok(None),
-        text => match serde_json::from_str(text) {
-            Ok(schema @ (Value::Object(_) | Value::Bool(_))) => Ok(Some(schema)),
-            Ok(_) => Err(format!("operation {id:?}: the {what} is JSON, but no schema")),
-            Err(e) => Err(format!("operation {id:?}: the {what} is not JSON: {e}")),
-        },
-    };
-    let (input_schema, output_schema) =
-        (schema("input schema", &wit.input_schema)?, schema("output schema", &wit.output_schema)?);
-    if !matches!(wit.transport.as_str(), "" | "app" | "plugin") {
-        return Err(format!("operation {id:?}: a component cannot offer transport {:?}", wit.transport));
-    }
-    if wit.allowed_roles.iter().any(|role| role.trim().is_empty()) {
-        return Err(format!("operation {id:?}: an allowed role is blank"));
-    }
-    let mut names = HashSet::new();
-    if let Some(twice) = wit.parameters.iter().find(|p| !names.insert(p.name.as_str())) {
-        return Err(format!("operation {id:?}: parameter {:?} is there twice", twice.name));
-    }
-    let parameters = wit.parameters.into_iter().map(|parameter| {
-        let default = match parameter.default.as_deref().map(serde_json::from_str).transpose() {
-            Ok(default) => default,
-            Err(e) => return Err(format!("operation {id:?}: default of {:?} is not JSON: {e}", parameter.name)),
-        };
-        Ok(Parameter {
-            name: parameter.name,
-            kind: parameter.type_,
-            description: parameter.description,
-            required: parameter.required,
-            default,
-            ..Parameter::default()
-        })
-    });
-    Ok(Operation {
-        method: if wit.method.is_empty() { "POST".to_owned() } else { wit.method.to_ascii_uppercase() },
-        path: String::new(),
-        title: wit.title,
-        description: wit.description,
-        input_schema,
-        output_schema,
-        annotations: wit.annotations.map(annotations).unwrap_or_default(),
-        parameters: parameters.collect::<Result<_, _>>()?,
-        required_scopes: wit.required_scopes,
-        tags: wit.tags,
-        allowed_roles: wit.allowed_roles,
-        read_only: wit.read_only,
-        visible: wit.visible,
-        transport: Transport::App,
-        id,
-    })
-}
-
-fn annotations(wit: WitAnnotations) -> Annotations {
-    Annotations {
-        read_only_hint: wit.read_only_hint,
-        idempotent_hint: wit.idempotent_hint,
-        destructive_hint: wit.destructive_hint,
-        open_world_hint: wit.open_world_hint,
-    }
-}
-
-/// Dot-separated segments of `[A-Za-z0-9_-]`, none of which starts or ends with `-`.
-fn is_operation_id(id: &str) -> bool {
-    let segment = |segment: &str| {
-        !segment.is_empty()
-            && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-            && !segment.starts_with('-')
-            && !segment.ends_with('-')
-    };
-    id.len() <= OPERATION_ID && id.split('.').all(segment)
+/// As much of a guest's text as an error of ours quotes, on one line.
+pub(crate) fn shortened(text: &str) -> String {
+    let end = text.floor_char_boundary(TEXT);
+    let line = words(&text[..end]);
+    if end < text.len() { line + "…" } else { line }
 }
 
 #[cfg(test)]
@@ -243,62 +150,18 @@ mod tests {
     }
 
     #[test]
+    fn a_guests_error_is_one_line_of_bounded_length() {
+        let error = |message: String| guest_error(&RpcError { code: StatusCode::Aborted, message });
+        assert_eq!(error("not\ntoday".into()), "StatusCode::Aborted: not\\ntoday");
+        assert_eq!(error("€".repeat(1 << 20)), format!("StatusCode::Aborted: {}…", "€".repeat(TEXT / 3)));
+    }
+
+    #[test]
     fn headers_are_grouped_without_regard_to_case() {
         let headers = [("Set-Cookie", "a"), ("X", "b"), ("set-cookie", "c")];
         let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let expect =
             [("Set-Cookie".to_owned(), vec!["a".to_owned(), "c".to_owned()]), ("X".to_owned(), vec!["b".to_owned()])];
         assert_eq!(grouped(headers), expect);
-    }
-
-    fn op(id: &str) -> WitOperation {
-        WitOperation {
-            id: id.into(),
-            method: String::new(),
-            title: String::new(),
-            description: String::new(),
-            input_schema: String::new(),
-            output_schema: String::new(),
-            annotations: None,
-            parameters: Vec::new(),
-            required_scopes: Vec::new(),
-            tags: Vec::new(),
-            read_only: false,
-            visible: None,
-            transport: String::new(),
-            allowed_roles: Vec::new(),
-        }
-    }
-
-    fn verdict(operations: Vec<WitOperation>) -> String {
-        let (name, text) = (String::new(), String::new());
-        let wit =
-            WitCatalog { name, display_name: text.clone(), description: text.clone(), icon_svg: text, operations };
-        match catalog(wit) {
-            Ok(catalog) => format!("{} operations", catalog.operations().len()),
-            Err(e) => e,
-        }
-    }
-
-    #[test]
-    fn h15_catalogs_are_checked() {
-        let with = |change: fn(&mut WitOperation)| {
-            let mut operation = op("a");
-            change(&mut operation);
-            verdict(vec![operation])
-        };
-        assert_eq!(verdict(vec![op("a.b-c._d"), op("_"), op("0")]), "3 operations");
-        for id in ["", ".", "a.", "-a", "a-", "a..b", "a b", "a/b", "ü", &"a".repeat(257)] {
-            assert!(verdict(vec![op(id)]).ends_with("is not an operation id"), "{id}");
-        }
-        assert_eq!(verdict(vec![op("a"), op("b"), op("a")]), "operation \"a\" is there twice");
-        assert!(verdict((0..10_001).map(|i| op(&i.to_string())).collect()).contains("at most 10000"));
-        assert!(with(|o| o.input_schema = "{".into()).contains("input schema is not JSON"));
-        assert!(with(|o| o.output_schema = "1".into()).contains("output schema is JSON, but no schema"));
-        assert!(with(|o| o.transport = "rest".into()).contains("cannot offer transport"));
-        assert!(with(|o| o.allowed_roles = vec![" ".into()]).contains("blank"));
-        assert_eq!(with(|o| o.input_schema = r#"{"type":"object"}"#.into()), "1 operations");
-        // A schema nested to break the parser is an error, not a crash.
-        assert!(with(|o| o.input_schema = "[".repeat(200_000)).contains("not JSON"));
     }
 }

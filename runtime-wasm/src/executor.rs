@@ -3,11 +3,11 @@
 use crate::bindings::exports::gestalt::provider::app_provider::{Catalog as WitCatalog, HttpSubject};
 use crate::bindings::gestalt::provider::common::{OperationResult, RpcError, StatusCode};
 use crate::breaker::{Breaker, Change};
-use crate::convert;
 use crate::gate::Gate;
 use crate::instance::{Instance, Maker, Standby};
 use crate::lane::{Lane, Laned};
 use crate::lease::{Lease, Outcome};
+use crate::{catalog, convert};
 use async_trait::async_trait;
 use gestalt_core::limits::Limits;
 use gestalt_core::metrics::Event;
@@ -153,7 +153,7 @@ impl WasmExecutor {
         let asked = self.run(due, |until| self.callee.clone().session_catalog(credential.clone(), until));
         let asked = self.counted(asked.await)?;
         let Some(wit) = asked else { return Ok(self.catalog.clone()) };
-        let session = convert::catalog(wit).map_err(|e| ExecError::Failed(format!("session catalog: {e}")))?;
+        let session = catalog::checked(wit).map_err(|e| ExecError::Failed(format!("session catalog: {e}")))?;
         let ids: HashSet<_> = session.operations().iter().map(|o| o.id.as_str()).collect();
         let kept = self.catalog.operations().iter().filter(|o| !ids.contains(o.id.as_str()));
         let operations = kept.chain(session.operations()).map(|o| o.as_ref().clone()).collect();

@@ -15,6 +15,8 @@ pub(crate) struct Gate {
     own: Arc<Semaphore>,
     places: u32,
     common: Arc<Semaphore>,
+    /// Common places one call takes: more than one where an instance has more than its even share of the pool's slots.
+    weight: u32,
     waiting: AtomicUsize,
     queue: usize,
     patience: Duration,
@@ -30,13 +32,14 @@ pub(crate) struct Place {
 }
 
 impl Gate {
-    /// A gate with `places`, in front of the runtime's `common` ones.
-    pub(crate) fn new(places: usize, limits: &Limits, common: Arc<Semaphore>) -> Self {
+    /// A gate with `places`, in front of the runtime's `common` ones, of which each call takes `weight`.
+    pub(crate) fn new(places: usize, limits: &Limits, common: Arc<Semaphore>, weight: u32) -> Self {
         let places = u32::try_from(places).unwrap_or(u32::MAX).clamp(1, Semaphore::MAX_PERMITS as u32);
         Self {
             own: Arc::new(Semaphore::new(places as usize)),
             places,
             common,
+            weight,
             waiting: AtomicUsize::new(0),
             queue: limits.queue,
             patience: limits.queue_timeout,
@@ -53,7 +56,7 @@ impl Gate {
             return Err(ExecError::Deadline);
         }
         if let Ok(own) = self.own.clone().try_acquire_owned()
-            && let Ok(common) = self.common.clone().try_acquire_owned()
+            && let Ok(common) = self.common.clone().try_acquire_many_owned(self.weight)
         {
             return Ok(Place { _own: own, _common: common });
         }
@@ -61,7 +64,7 @@ impl Gate {
         let patience = Instant::now() + self.patience;
         let place = async {
             let own = self.own.clone().acquire_owned().await.map_err(|_| closed())?;
-            let common = self.common.clone().acquire_owned().await.map_err(|_| closed())?;
+            let common = self.common.clone().acquire_many_owned(self.weight).await.map_err(|_| closed())?;
             Ok(Place { _own: own, _common: common })
         };
         match timeout_at(patience.min(deadline).into(), place).await {
@@ -116,7 +119,7 @@ mod tests {
 
     fn gate(places: usize, queue: usize, common: usize) -> Gate {
         let limits = Limits { queue, queue_timeout: PATIENCE, ..Limits::default() };
-        Gate::new(places, &limits, Arc::new(Semaphore::new(common)))
+        Gate::new(places, &limits, Arc::new(Semaphore::new(common)), 1)
     }
 
     fn far() -> Instant {
@@ -141,11 +144,23 @@ mod tests {
     async fn a_place_of_the_runtime_is_needed_too() {
         let common = Arc::new(Semaphore::new(1));
         let limits = Limits { queue_timeout: PATIENCE, ..Limits::default() };
-        let (a, b) = (Gate::new(8, &limits, common.clone()), Gate::new(8, &limits, common));
+        let (a, b) = (Gate::new(8, &limits, common.clone(), 1), Gate::new(8, &limits, common, 1));
         let inside = a.enter(far()).await.unwrap();
         assert!(matches!(b.enter(far()).await, Err(ExecError::Busy { .. })));
         drop(inside);
         assert!(b.enter(far()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_heavy_call_takes_more_of_the_runtimes_places() {
+        let common = Arc::new(Semaphore::new(4));
+        let limits = Limits { queue_timeout: PATIENCE, ..Limits::default() };
+        let (heavy, light) = (Gate::new(8, &limits, common.clone(), 3), Gate::new(8, &limits, common, 1));
+        let inside = heavy.enter(far()).await.unwrap();
+        assert!(matches!(heavy.enter(far()).await, Err(ExecError::Busy { .. })));
+        let beside = light.enter(far()).await.unwrap();
+        drop((inside, beside));
+        assert!(heavy.enter(far()).await.is_ok());
     }
 
     #[tokio::test]

@@ -4,10 +4,10 @@ use crate::bindings::GuestPre;
 use crate::breaker::Breaker;
 use crate::executor::{Callee, Instances, WasmExecutor};
 use crate::gate::Gate;
-use crate::instance::{Instance, Maker, Standby};
+use crate::instance::{Instance, Maker, Standby, Starts};
 use crate::log::AppLog;
 use crate::state::AppHost;
-use crate::{Runtime, WasmError, convert, linker, vet};
+use crate::{LAUNCHES, Runtime, WasmError, catalog, linker, vet};
 use gestalt_core::egress::Outbound;
 use gestalt_core::limits::{Isolation, Limits};
 use gestalt_core::service::HostServices;
@@ -18,6 +18,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{Mutex, SemaphorePermit};
+use wasmtime::component::Component;
+
+/// Stacks of one instance: a call's, and a second for the moment a refused import gives back what it was lent.
+const STACKS: u32 = 2;
 
 /// One app to be launched.
 pub struct AppSpec {
@@ -51,8 +55,9 @@ impl Runtime {
     pub async fn launch(&self, spec: AppSpec) -> Result<Arc<dyn Executor>, WasmError> {
         self.check(&spec.limits)?;
         let component = self.components.load(spec.component.clone()).await?;
-        // Until it stands by, a first instance needs a slot of the pool besides those of calls and standbys.
-        let _place = self.place().await?;
+        let weight = self.weight(&component);
+        // Until it stands by, a first instance needs slots of the pool besides those of calls and standbys.
+        let _place = self.place(weight).await?;
         let has_stubs = vet::check(&self.engine, &component)?;
         let mismatch = |e: wasmtime::Error| WasmError::Mismatch(format!("{e:#}"));
         let pre = linker::resolve(&self.linker, &component, has_stubs).map_err(mismatch)?;
@@ -71,7 +76,7 @@ impl Runtime {
         };
         let config = spec.config.map(|config| config.to_string());
         let maker = Maker { engine: self.engine.clone(), _component: component, pre, host: Arc::new(host), config };
-        self.start(Arc::new(maker)).await
+        self.start(Arc::new(maker), weight).await
     }
 
     /// The bounds of an app that the runtime's own must cover.
@@ -88,19 +93,38 @@ impl Runtime {
         fits(limits.timeout <= most, "timeout", asked, "maxTimeout", longest)
     }
 
-    async fn place(&self) -> Result<SemaphorePermit<'_>, WasmError> {
-        self.launches.acquire().await.map_err(|e| WasmError::Engine(e.to_string()))
+    /// How many even shares of the pool one instance of a component takes.
+    ///
+    /// The pool has slots for instances, memories, tables and stacks, and places are counted in instances: without this,
+    /// an app of four memories would leave the others without any long before it has its number of calls.
+    fn weight(&self, component: &Component) -> u32 {
+        let pool = &self.limits.pool;
+        let shares = |needed: u32, slots: u32| {
+            u64::from(needed).saturating_mul(pool.instances.into()).div_ceil(u64::from(slots.max(1)))
+        };
+        let needed = component.resources_required();
+        let (memories, tables) = needed.map_or((1, 1), |needed| (needed.num_memories, needed.num_tables));
+        let weight = shares(memories, pool.memories).max(shares(tables, pool.tables)).max(shares(STACKS, pool.stacks));
+        u32::try_from(weight).unwrap_or(u32::MAX).clamp(1, u32::try_from(self.all_calls).unwrap_or(u32::MAX))
+    }
+
+    async fn place(&self, weight: u32) -> Result<SemaphorePermit<'_>, WasmError> {
+        let places = weight.min(LAUNCHES as u32);
+        self.launches.acquire_many(places).await.map_err(|e| WasmError::Engine(e.to_string()))
     }
 
     /// Starts the first instance, which becomes the first to stand by.
-    async fn start(&self, maker: Arc<Maker>) -> Result<Arc<dyn Executor>, WasmError> {
-        let (instance, metadata) = maker.introduced().await.map_err(|e: ExecError| WasmError::Start(e.to_string()))?;
+    async fn start(&self, maker: Arc<Maker>, weight: u32) -> Result<Arc<dyn Executor>, WasmError> {
+        let starts = Starts::new(maker.clone(), self.lane.clone());
+        let introduced = starts.introduced().await;
+        let (instance, metadata) = introduced.map_err(|e: ExecError| WasmError::Start(e.to_string()))?;
+        catalog::presentation(&metadata).map_err(WasmError::Catalog)?;
         let limits = &maker.host.limits;
         let has_session_catalog = metadata.supports_session_catalog;
         let mut catalog = Catalog::default();
         let mut is_catalog_complete = false;
         if let Some(wit) = metadata.static_catalog {
-            catalog = convert::catalog(wit).map_err(WasmError::Catalog)?;
+            catalog = catalog::checked(wit).map_err(WasmError::Catalog)?;
             is_catalog_complete = !has_session_catalog;
         }
         if catalog.display_name.is_empty() {
@@ -111,11 +135,12 @@ impl Runtime {
         }
         let (places, instances) = match limits.isolation {
             Isolation::Invocation => {
-                (limits.concurrency.min(self.share(self.all_calls)), self.standing_by(&maker, instance))
+                let share = self.share(self.all_calls, weight);
+                (limits.concurrency.min(share), self.standing_by(starts, instance, weight))
             }
-            Isolation::App => (1, self.kept(instance)?),
+            Isolation::App => (1, self.kept(instance, weight)?),
         };
-        let gate = Gate::new(places, limits, self.calls.clone());
+        let gate = Gate::new(places, limits, self.calls.clone(), weight);
         let breaker = Breaker::new(limits.breaker.clone(), Instant::now());
         let catalog = Arc::new(catalog);
         Ok(Arc::new(WasmExecutor {
@@ -130,21 +155,21 @@ impl Runtime {
         }))
     }
 
-    /// What one app may have of what all share, at least one.
-    fn share(&self, all: usize) -> usize {
-        (all * self.limits.pool.share as usize / 100).max(1)
+    /// What one app may have of what all share, in instances, at least one.
+    fn share(&self, all: usize, weight: u32) -> usize {
+        (all * self.limits.pool.share as usize / 100 / weight as usize).max(1)
     }
 
     /// One that has started is enough until the app is called: an app nobody calls should cost no more.
-    fn standing_by(&self, maker: &Arc<Maker>, first: Instance) -> Instances {
-        let target = maker.host.limits.standby.min(self.share(self.all_standbys));
-        let standby = Standby::new(maker.clone(), target, self.standby_slots.clone());
+    fn standing_by(&self, starts: Starts, first: Instance, weight: u32) -> Instances {
+        let target = starts.maker.host.limits.standby.min(self.share(self.all_standbys, weight));
+        let standby = Standby::new(starts, target, self.standby_slots.clone(), weight);
         standby.put(first);
         Instances::Fresh(standby)
     }
 
-    fn kept(&self, first: Instance) -> Result<Instances, WasmError> {
-        match self.standby_slots.clone().try_acquire_owned() {
+    fn kept(&self, first: Instance, weight: u32) -> Result<Instances, WasmError> {
+        match self.standby_slots.clone().try_acquire_many_owned(weight) {
             Ok(slot) => Ok(Instances::Kept { instance: Mutex::new(Some(first)), _slot: slot }),
             Err(_) => Err(WasmError::Start("no place is left in pool.instances for an instance of its own".into())),
         }

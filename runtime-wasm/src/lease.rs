@@ -56,7 +56,7 @@ impl<'a> Lease<'a> {
     fn begin(&mut self, call: Option<Arc<CallContext>>, deadline: Instant) -> wasmtime::Result<Resource<Context>> {
         self.instance.store.set_epoch_deadline(1);
         let state = self.instance.store.data_mut();
-        state.begin(call.clone());
+        state.begin(call.clone(), deadline);
         let turn = state.turn;
         Ok(state.table.push(Context { call, deadline, turn })?)
     }

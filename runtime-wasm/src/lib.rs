@@ -14,9 +14,10 @@
 //!                                       ▲ made in the background
 //! ```
 //!
-//! * `components`, `compile`, `cache`, `engine`: from bytes to code. [`worker`], `confine`: the process that parses and
+//! * `components`, `compile`, `cache` (in its `room`), `engine`: from bytes to code. [`worker`], `confine`: the process that parses and
 //!   compiles. `vet`, `linker`, `host`: what that code can reach.
-//! * `instance`, `lease`, `gate`, `breaker`, `lane`, `limits`, `log`: one call, and what bounds it.
+//! * `instance`, `lease`, `gate`, `breaker`, `lane`, `limits`, `log`: one call, and what bounds it. `catalog`, `convert`: what
+//!   it answers.
 //!
 //! **Invariant:** no type of wasmtime leaves this crate, but for [`bench`].
 //! **Invariant:** a guest reaches what `vet` lists. Its network is the app's `Outbound`, its authority the `context` handle
@@ -29,6 +30,7 @@
 mod bindings;
 mod breaker;
 mod cache;
+mod catalog;
 mod compile;
 mod components;
 mod confine;
@@ -46,6 +48,7 @@ mod lease;
 mod limits;
 mod linker;
 mod log;
+mod room;
 mod state;
 mod trap;
 mod vet;
@@ -93,7 +96,7 @@ pub struct Runtime {
     components: Components,
     meter: Arc<dyn Meter>,
     lane: Arc<Lane>,
-    /// How many calls and how many waiting instances there can be, of all apps.
+    /// How many calls and how many waiting instances there can be, of all apps, if each has one even share of the pool.
     all_calls: usize,
     all_standbys: usize,
     /// Calls in progress, of all apps.

@@ -1,7 +1,7 @@
 //! Which host functions stand behind the imports an app may have. What [`crate::vet`] allows and nothing else.
 
 use crate::bindings::gestalt::provider::{app, request_context, runtime_log_host};
-use crate::host::{http, stub};
+use crate::host::{held, stub};
 use crate::state::State;
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
@@ -25,7 +25,7 @@ pub(crate) fn shared(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     random::insecure::add_to_linker::<_, WasiRandom>(l, State::random)?;
     random::insecure_seed::add_to_linker::<_, WasiRandom>(l, State::random)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(l)?;
-    http::add_error_code(l)?;
+    held::replace(l)?;
 
     cli::environment::add_to_linker::<_, HasSelf<State>>(l, |state| state)?;
     cli::exit::add_to_linker::<_, WasiCli>(l, State::cli)?;

@@ -10,6 +10,10 @@ use std::time::{Duration, Instant, SystemTime};
 /// Longest line. A longer one is cut into several: a guest that never ends its line must not grow a buffer.
 const LINE: usize = 8 << 10;
 
+/// What a line counts for at least. Its time, app and call stand beside it in the log: a flood of empty lines would cost
+/// the operator two hundred bytes for each byte it is charged.
+const LEAST: usize = 64;
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Where all instances of one app log to, and what they may write together.
@@ -118,10 +122,11 @@ impl CallLog {
     /// Takes bytes of stdout or stderr.
     pub(crate) fn write(&self, stream: LogStream, bytes: &[u8]) -> Result<(), Full> {
         let mut state = self.lock();
-        if !self.charge(&mut state, bytes.len())? {
+        let index = usize::from(stream == LogStream::Stderr);
+        let cost = cost(state.open[index].len(), bytes);
+        if !self.charge(&mut state, cost)? {
             return Ok(());
         }
-        let index = usize::from(stream == LogStream::Stderr);
         for part in bytes.split_inclusive(|b| *b == b'\n') {
             let (text, ended) = match part.strip_suffix(b"\n") {
                 Some(text) => (text, true),
@@ -142,7 +147,8 @@ impl CallLog {
         Ok(())
     }
 
-    /// Takes one explicit entry. Returns its number.
+    /// Takes one explicit entry, each of its lines for itself: what follows a line break in a log is believed to be the
+    /// daemon's. Returns the number of the last.
     pub(crate) fn append(
         &self,
         stream: LogStream,
@@ -150,11 +156,12 @@ impl CallLog {
         observed_at: Option<SystemTime>,
     ) -> Result<u64, Full> {
         let mut state = self.lock();
-        if !self.charge(&mut state, message.len())? {
+        let lines = || message.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+        if !self.charge(&mut state, lines().map(|line| line.len().max(LEAST)).sum())? {
             return Err(Full);
         }
-        let message = message[..message.floor_char_boundary(LINE)].to_owned();
-        Ok(self.emit(&state, stream, message, observed_at))
+        let emit = |line: &str| self.emit(&state, stream, &line[..line.floor_char_boundary(LINE)], observed_at);
+        Ok(lines().map(emit).last().unwrap_or_default())
     }
 
     /// Whether the bytes are to be kept, unless this call has written too much.
@@ -184,7 +191,7 @@ impl CallLog {
 
     fn say(&self, state: &mut State, limit: &'static str, message: String) {
         self.end_lines(state);
-        self.emit(state, LogStream::Runtime, message, None);
+        self.emit(state, LogStream::Runtime, &message, None);
         self.app.meter.record(Event::Limit { app: self.app.app.clone(), limit });
     }
 
@@ -200,11 +207,11 @@ impl CallLog {
         let index = usize::from(stream == LogStream::Stderr);
         let line = std::mem::take(&mut state.open[index]);
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
-        self.emit(state, stream, String::from_utf8_lossy(line).into_owned(), None);
+        self.emit(state, stream, &String::from_utf8_lossy(line), None);
     }
 
-    fn emit(&self, state: &State, stream: LogStream, message: String, observed_at: Option<SystemTime>) -> u64 {
-        let invocation_id = state.invocation_id.as_ref().to_owned();
+    fn emit(&self, state: &State, stream: LogStream, line: &str, observed_at: Option<SystemTime>) -> u64 {
+        let (invocation_id, message) = (state.invocation_id.as_ref().to_owned(), words(line));
         self.app.sink.append(&self.app.app, LogEntry { stream, message, observed_at, invocation_id })
     }
 
@@ -212,6 +219,29 @@ impl CallLog {
         // Nothing panics while it is held; if a sink did, the text in flight is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the bytes of a stream are charged as, after `open` bytes of a line that is not ended.
+fn cost(open: usize, bytes: &[u8]) -> usize {
+    let mut line = open;
+    let mut short = 0;
+    for part in bytes.split_inclusive(|b| *b == b'\n') {
+        line += part.len();
+        if part.ends_with(b"\n") {
+            short += LEAST.saturating_sub(line);
+            line = 0;
+        }
+    }
+    bytes.len() + short
+}
+
+/// A guest's words as one line, in which nothing moves a terminal's cursor or starts another line.
+pub(crate) fn words(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\t' { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
 }
 
 #[cfg(test)]
@@ -294,12 +324,13 @@ mod tests {
 
     #[test]
     fn past_the_bound_writing_fails_and_the_log_says_so_once() {
-        let (lines, log) = log(4);
-        log.write(LogStream::Stdout, b"abcd").unwrap();
+        let (lines, log) = log(64);
+        log.write(LogStream::Stdout, &[b'a'; 64]).unwrap();
         assert_eq!(log.left(), 0);
         assert!(log.write(LogStream::Stderr, b"e").is_err());
         assert!(log.append(LogStream::Runtime, "f", None).is_err());
-        assert_eq!(lines.take(), ["stdout::abcd", "runtime::log cut off: more than 4B in one call"]);
+        let written = format!("stdout::{}", "a".repeat(64));
+        assert_eq!(lines.take(), [&written, "runtime::log cut off: more than 64B in one call"]);
         log.begin("next".into());
         assert_eq!(log.append(LogStream::Runtime, "g", None).unwrap(), 1);
         assert_eq!(lines.take(), ["runtime:next:g"]);
@@ -307,17 +338,46 @@ mod tests {
 
     #[test]
     fn all_calls_of_a_minute_share_a_bound_and_the_log_says_so_once() {
-        let (lines, reached, app) = app_log(8, 10);
+        let (lines, reached, app) = app_log(160, 130);
         let (one, two) = (CallLog::new(app.clone()), CallLog::new(app.clone()));
         one.write(LogStream::Stdout, b"123456\n").unwrap();
-        two.write(LogStream::Stdout, b"1234").unwrap();
+        two.write(LogStream::Stdout, &[b'1'; 80]).unwrap();
         two.write(LogStream::Stdout, b"ab\n").unwrap();
         assert!(one.append(LogStream::Runtime, "c", None).is_err());
-        let cut = "runtime::log cut off: more than 10B within a minute";
+        let cut = "runtime::log cut off: more than 130B within a minute";
         assert_eq!(lines.take(), ["stdout::123456", cut, "stdout::ab"]);
         assert_eq!(*reached.0.lock().unwrap(), ["logs.perMinute"]);
         // The next minute is another.
         assert!(app.take(10, Instant::now() + MINUTE));
+    }
+
+    #[test]
+    fn g17_a_short_line_counts_for_more_than_its_bytes() {
+        for (open, bytes, expect) in [
+            (0, "", 0),
+            (0, "abc", 3),
+            (0, "\n", 64),
+            (0, "\n\n\n", 192),
+            (60, "\n", 4),
+            (100, "\n", 1),
+            (0, "abc\nd", 65),
+        ] {
+            assert_eq!(cost(open, bytes.as_bytes()), expect, "{open} {bytes:?}");
+        }
+        let (lines, log) = log(10 * LEAST as u64);
+        assert!(log.write(LogStream::Stdout, &[b'\n'; 11]).is_err());
+        assert!(log.append(LogStream::Runtime, &"\n".repeat(10), None).is_err());
+        log.append(LogStream::Runtime, &"\n".repeat(9), None).unwrap();
+        assert_eq!(lines.take().len(), 11);
+    }
+
+    #[test]
+    fn nobody_writes_a_line_that_looks_like_another() {
+        let (lines, log) = log(1 << 20);
+        let last = log.append(LogStream::Stdout, "one\r\n\x1b[2Jtwo\tgr\u{fc}n\u{0}\n", None).unwrap();
+        log.write(LogStream::Stderr, b"a\rb\x07\n").unwrap();
+        let expect = ["stdout::one", "stdout::\\u{1b}[2Jtwo\tgr\u{fc}n\\u{0}", "stdout::", "stderr::a\\rb\\u{7}"];
+        assert_eq!((lines.take(), last), (expect.map(str::to_owned).to_vec(), 3));
     }
 
     #[test]

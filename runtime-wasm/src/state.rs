@@ -1,5 +1,6 @@
 //! What belongs to one instance, and what all instances of an app share.
 
+use crate::host::held::FULL_COLLECTIONS;
 use crate::host::http::Hooks;
 use crate::host::stdio::LogPipe;
 use crate::limits::{CpuClock, Gauge};
@@ -10,7 +11,7 @@ use gestalt_core::metrics::Meter;
 use gestalt_core::service::{HostServices, LogStream};
 use gestalt_core::{AppName, CallContext};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -41,6 +42,8 @@ pub(crate) struct State {
     pub(crate) gauge: Gauge,
     /// Which call of the instance this is. A context of an earlier one is worth nothing any more.
     pub(crate) turn: u64,
+    /// Bytes the call may still put into header collections and requests.
+    pub(crate) held: usize,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     pub(crate) hooks: Hooks,
@@ -62,9 +65,9 @@ impl State {
             .max_random_size(limits.random_bytes.0)
             .build();
         let gauge = Gauge::new(limits);
-        let hooks = Hooks { outbound: app.outbound.clone(), call: None };
+        let (hooks, held) = (Hooks::new(app.outbound.clone()), account(limits));
         let (handles, hostcall_bytes) = (limits.handles, limits.hostcall_bytes.as_usize());
-        let mut store = Store::new(engine, Self { app, table, log, cpu, gauge, turn: 0, wasi, http, hooks });
+        let mut store = Store::new(engine, Self { app, table, log, cpu, gauge, turn: 0, held, wasi, http, hooks });
         store.limiter(|state| &mut state.gauge);
         store.set_max_component_handles(handles);
         store.set_hostcall_fuel(hostcall_bytes);
@@ -84,11 +87,12 @@ impl State {
         store
     }
 
-    /// What follows is done for this call.
-    pub(crate) fn begin(&mut self, call: Option<Arc<CallContext>>) {
+    /// What follows is done for this call, until its answer is due.
+    pub(crate) fn begin(&mut self, call: Option<Arc<CallContext>>, due: Instant) {
         self.log.begin(call.as_ref().map_or_else(|| "".into(), |call| call.invocation_id.clone()));
         self.cpu.reset(self.app.limits.cpu_time);
-        self.hooks.call = call;
+        self.hooks.begin(call, due);
+        self.held = account(&self.app.limits);
         self.turn += 1;
     }
 
@@ -96,6 +100,10 @@ impl State {
     pub(crate) fn invocation_id(&self) -> Arc<str> {
         self.log.invocation_id()
     }
+}
+
+fn account(limits: &Limits) -> usize {
+    limits.field_bytes.as_usize().saturating_mul(FULL_COLLECTIONS)
 }
 
 impl WasiView for State {

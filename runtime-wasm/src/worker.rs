@@ -69,6 +69,7 @@ pub fn run(job: &str) -> ExitCode {
 
 fn serve(job: &str) -> Result<(), String> {
     let job = Job::parse(job).ok_or("not called by the daemon")?;
+    confine::close_the_rest();
     // Made before the doors close: it asks the machine what its processor can do.
     let engine = Engine::new(&engine::code()).map_err(|e| format!("{e:#}"))?;
     confine::confine(&job)?;

@@ -1,19 +1,23 @@
 //! `wasi:http/outgoing-handler`: the only network a guest has, on its way to the app's [`Outbound`].
 
-use crate::state::State;
 use gestalt_core::CallContext;
 use gestalt_core::egress::{Attribution, Body, EgressError, Outbound, SendOptions};
 use http_body_util::BodyExt;
 use std::sync::{Arc, LazyLock};
-use wasmtime::component::{Linker, Resource};
-use wasmtime_wasi::p2::IoError;
+use std::time::Instant;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, Result, WasiBody, WasiHttpHooks,
 };
 
-/// Bytes of one write to a request body, and with one write buffered the memory a request body holds.
+/// Bytes of one write to a request body. Two writes wait in the host's memory until somebody takes them, so this is also
+/// what a body costs that nobody ever sends.
 const BODY_CHUNK: usize = 64 << 10;
+
+/// Bodies of one call that are written in chunks of that size. A call with more of them than fit on the app's
+/// connections is either done with the first ones or piles them up; the others get small chunks.
+const ROOMY_BODIES: usize = 64;
+const SMALL_CHUNK: usize = 4 << 10;
 
 /// Headers a guest may neither set nor, in a trailer, pass on. Named through the filter and not only through
 /// `is_forbidden_header`, as the check of trailers has no store to ask.
@@ -27,10 +31,23 @@ static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> = LazyLock::new(|| {
 pub(crate) struct Hooks {
     pub(crate) outbound: Arc<dyn Outbound>,
     /// The call in progress; `None` during start-up.
-    pub(crate) call: Option<Arc<CallContext>>,
+    call: Option<Arc<CallContext>>,
+    /// When its answer is due; `None` during start-up, which ends with its instance.
+    due: Option<Instant>,
+    /// Bodies it has begun.
+    bodies: usize,
 }
 
 impl Hooks {
+    pub(crate) fn new(outbound: Arc<dyn Outbound>) -> Self {
+        Self { outbound, call: None, due: None, bodies: 0 }
+    }
+
+    /// What follows is sent for this call, until its answer is due.
+    pub(crate) fn begin(&mut self, call: Option<Arc<CallContext>>, due: Instant) {
+        (self.call, self.due, self.bodies) = (call, Some(due), 0);
+    }
+
     /// On whose behalf.
     pub(crate) fn attribution(&self) -> Attribution {
         match &self.call {
@@ -55,8 +72,10 @@ impl WasiHttpHooks for Hooks {
         false
     }
 
+    /// Asked once for each body.
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        BODY_CHUNK
+        self.bodies += 1;
+        if self.bodies <= ROOMY_BODIES { BODY_CHUNK } else { SMALL_CHUNK }
     }
 
     fn send_request(
@@ -65,6 +84,10 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _response_errors: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Sent>> + Send> {
+        if self.due.is_some_and(|due| due <= Instant::now()) {
+            // A guest that is given up runs until it yields, which can be a tick later.
+            return Box::new(async { Err(Error::ConnectionTimeout) });
+        }
         let outbound = self.outbound.clone();
         let options = options.unwrap_or_default();
         let options = SendOptions {
@@ -84,24 +107,8 @@ impl WasiHttpHooks for Hooks {
     }
 }
 
-/// Replaces `http-error-code`, by which a guest asks what broke a body off.
-///
-/// wasmtime-wasi-http 48.0.8 looks for its wire type in the stream's error, where its body puts its own: a guest would
-/// always hear that it was no HTTP error.
-pub(crate) fn add_error_code(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
-    let mut types = linker.instance("wasi:http/types@0.2.12")?;
-    types.func_wrap("http-error-code", |store, (error,): (Resource<IoError>,)| {
-        let error = store.data().table.get(&error)?;
-        let code = error.downcast_ref::<ErrorCode>().cloned();
-        Ok((code.or_else(|| error.downcast_ref().map(body_error_code)),))
-    })?;
-    linker.allow_shadowing(false);
-    Ok(())
-}
-
 /// What can become of a body.
-fn body_error_code(error: &Error) -> ErrorCode {
+pub(crate) fn body_error_code(error: &Error) -> ErrorCode {
     match error {
         Error::HttpRequestBodySize(size) => ErrorCode::HttpRequestBodySize(*size),
         Error::HttpResponseBodySize(size) => ErrorCode::HttpResponseBodySize(*size),
@@ -139,5 +146,57 @@ fn to_guest(error: EgressError) -> Error {
         EgressError::Upgrade => Error::HttpUpgradeFailed,
         EgressError::Protocol(_) => Error::HttpProtocolError,
         EgressError::Closed(_) => Error::ConnectionTerminated,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+    use http_body_util::Empty;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    #[async_trait]
+    impl Outbound for Counted {
+        async fn send(
+            &self,
+            _: http::Request<Body>,
+            _: SendOptions,
+        ) -> std::result::Result<http::Response<Body>, EgressError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Err(EgressError::Dns)
+        }
+    }
+
+    #[tokio::test]
+    async fn h07_a_call_whose_answer_is_due_sends_nothing_more() {
+        let outbound = Arc::new(Counted::default());
+        let mut hooks = Hooks::new(outbound.clone());
+        let send = async |hooks: &mut Hooks| {
+            let body = Empty::new().map_err(|e| match e {}).boxed_unsync();
+            let sent = hooks.send_request(http::Request::new(body), None, Box::new(async { Ok(()) }));
+            Box::into_pin(sent).await.err().unwrap()
+        };
+        // While an app starts there is no call.
+        assert!(matches!(send(&mut hooks).await, Error::DnsError { .. }));
+        hooks.begin(None, Instant::now() + Duration::from_secs(60));
+        assert!(matches!(send(&mut hooks).await, Error::DnsError { .. }));
+        hooks.begin(None, Instant::now());
+        assert!(matches!(send(&mut hooks).await, Error::ConnectionTimeout));
+        assert_eq!(outbound.0.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn the_first_bodies_of_each_call_get_large_chunks() {
+        let mut hooks = Hooks::new(Arc::new(Counted::default()));
+        for _ in 0..2 {
+            hooks.begin(None, Instant::now());
+            let sizes: Vec<_> = (0..ROOMY_BODIES + 2).map(|_| hooks.p2_outgoing_body_chunk_size()).collect();
+            assert_eq!(sizes, [vec![BODY_CHUNK; ROOMY_BODIES], vec![SMALL_CHUNK; 2]].concat());
+        }
     }
 }

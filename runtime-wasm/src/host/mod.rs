@@ -2,6 +2,7 @@
 
 pub(crate) mod app;
 pub(crate) mod context;
+pub(crate) mod held;
 pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod stdio;

@@ -10,6 +10,9 @@ use std::sync::Arc;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceType, Val};
 
+/// Bytes of a name somebody tried to look up, of which no more than 253 are a name.
+const NAME: usize = 512;
+
 /// The host's side of a resource that is never made.
 enum Nothing {}
 
@@ -102,7 +105,7 @@ fn sidestep(name: &str, arguments: &[Val]) -> Option<Sidestep> {
         "create-udp-socket" => Some(Sidestep::Udp),
         "resolve-addresses" => {
             let name = arguments.iter().find_map(|argument| match argument {
-                Val::String(name) => Some(name.clone()),
+                Val::String(name) => Some(name[..name.floor_char_boundary(NAME)].to_owned()),
                 _ => None,
             });
             Some(Sidestep::Lookup(name.unwrap_or_default()))

@@ -1,6 +1,7 @@
 //! Every bound of an app, hit on purpose. After each the app answers the next call.
 
 use crate::fixture::{Setup, call, runtime_limits, settings, until};
+use crate::handmade::Handmade;
 use gestalt_core::ExecError;
 use gestalt_core::limits::{ByteSize, Limits, PoolLimits, RuntimeLimits};
 use gestalt_runtime_wasm::{Runtime, WasmError};
@@ -175,6 +176,52 @@ async fn a_small_pool_serves_many_apps_and_never_runs_dry() {
         let counts = futures::future::join_all(apps.iter().map(|app| app.ask("count", json!({})))).await;
         assert!(counts.iter().all(|n| *n == 1), "round {round}: {counts:?}");
     }
+}
+
+/// A pool that has less of one kind than of instances: calls wait for each other, and none fails.
+#[tokio::test]
+async fn a_pool_short_of_memories_tables_or_stacks_makes_calls_wait() {
+    for change in [(|pool| pool.memories = 8) as fn(&mut PoolLimits), |pool| pool.tables = 24, |pool| pool.stacks = 16]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let mut pool = PoolLimits { instances: 32, ..PoolLimits::default() };
+        change(&mut pool);
+        let limits = RuntimeLimits { pool, max_concurrency: 16, ..runtime_limits() };
+        let runtime = Runtime::build(settings(limits, dir.path().into())).unwrap();
+        let greedy: fn(&mut Limits) = |l| (l.concurrency, l.standby) = (100, 100);
+        let mut apps = Vec::new();
+        for _ in 0..3 {
+            apps.push(Setup::probe().limits(greedy).launch_on(&runtime).await.unwrap());
+        }
+        for round in 0..4 {
+            let calls = apps.iter().flat_map(|app| (0..12).map(move |_| app.ask("count", json!({}))));
+            let counts = futures::future::join_all(calls).await;
+            assert!(counts.iter().all(|n| *n == 1), "round {round}: {counts:?}");
+        }
+    }
+}
+
+/// Between two ticks nobody looks at the clock: a coarse one lets a short overdraft pass that a fine one stops.
+#[tokio::test]
+async fn cpu_time_is_as_exact_as_the_clock_ticks() {
+    let dir = tempfile::tempdir().unwrap();
+    let work = "(local $i i32)
+        (loop (local.set $i (i32.add (local.get $i) (i32.const 1))) (br_if 0 (i32.lt_u (local.get $i) (i32.const 60000000))))
+        (call $answer (i32.const 200))";
+    let working = Handmade::new(&[("execute", work)]);
+    let ended = async |tick: Duration| {
+        let limits = RuntimeLimits { epoch_interval: tick, ..runtime_limits() };
+        let runtime = Runtime::build(settings(limits, dir.path().into())).unwrap();
+        let setup = working.setup().limits(|l| (l.cpu_time, l.breaker.traps) = (Duration::from_millis(1), 0));
+        let app = setup.launch_on(&runtime).await.unwrap();
+        let mut ended = Vec::new();
+        for _ in 0..3 {
+            ended.push(app.executor.execute(call("x", "{}")).await.map_err(|e| e.limit()).err());
+        }
+        ended
+    };
+    assert_eq!(ended(Duration::from_millis(1)).await, [Some(Some("cpuTime")); 3]);
+    assert!(ended(Duration::from_secs(5)).await.contains(&None));
 }
 
 #[tokio::test]

@@ -96,7 +96,7 @@ async fn g19_a_compile_bomb_is_killed_in_time() {
     // It was compiled, and then found to be empty, before the bomb had gone off.
     assert!(matches!(beside.0, WasmError::Mismatch(_)), "{}", beside.0);
     assert!(beside.1 < bombed.1, "{:?}", beside.1);
-    until("gone", || workers(OWN) == 0).await;
+    until("gone", || workers(OWN).is_empty()).await;
 }
 
 /// Row G19, by memory.
@@ -175,10 +175,10 @@ async fn a_launch_that_is_given_up_takes_its_worker_along() {
         tokio::pin!(launch);
         tokio::select! {
             _ = &mut launch => panic!("it compiled"),
-            () = until("compiling", || workers(OWN + 1) > 0) => {}
+            () = until("compiling", || !workers(OWN + 1).is_empty()) => {}
         }
     }
-    until("gone", || workers(OWN + 1) == 0).await;
+    until("gone", || workers(OWN + 1).is_empty()).await;
 }
 
 #[tokio::test]
@@ -234,10 +234,87 @@ async fn a_worker_serves_nobody_but_its_daemon() {
     }
 }
 
-/// Workers alive whose bound on memory is this one: the tests beside have workers too.
-fn workers(memory: u64) -> usize {
+/// No more than so many at once, however many components there are to compile.
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_are_as_many_as_the_config_says() {
+    for (most, memory) in [(1, OWN + 2), (2, OWN + 3)] {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = CompileLimits { timeout: Duration::from_secs(1), memory: ByteSize(memory), workers: most };
+        let runtime = runtime(dir.path(), limits);
+        // Each of its own bytes, or they would be compiled as one.
+        let bombs = (0..=most).map(|i| written(dir.path(), &format!("{i}.wasm"), &heavy(SLOW, STEPS + i)));
+        let launches = futures::future::join_all(bombs.map(|bomb| Setup::of(bomb).launch_on(&runtime)));
+        tokio::pin!(launches);
+        let mut seen = 0;
+        let failed = loop {
+            seen = seen.max(workers(memory).len());
+            tokio::select! {
+                biased;
+                failed = &mut launches => break failed,
+                () = tokio::task::yield_now() => {}
+            }
+        };
+        assert!(failed.into_iter().all(|app| matches!(app, Err(WasmError::CompileTimeout(_)))));
+        assert_eq!(seen, most);
+    }
+}
+
+/// Of the daemon's descriptors and variables, a worker has three pipes and two settings of its own.
+#[tokio::test]
+async fn a_worker_inherits_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let bomb = written(dir.path(), "bomb.wasm", &heavy(SLOW, STEPS));
+    let runtime = runtime(dir.path(), CompileLimits { memory: ByteSize(OWN + 5), ..CompileLimits::default() });
+    let launch = Setup::of(bomb).launch_on(&runtime);
+    tokio::pin!(launch);
+    let about = |what: &str| Path::new("/proc").join(workers(OWN + 5)[0].to_string()).join(what);
+    tokio::select! {
+        _ = &mut launch => panic!("it compiled"),
+        () = until("confined", || {
+            !workers(OWN + 5).is_empty()
+                && fs::read_to_string(about("status")).unwrap_or_default().contains("Seccomp_filters:\t2")
+        }) => {}
+    }
+    let open = fs::read_dir(about("fd")).unwrap().map(|fd| fd.unwrap().file_name().into_string().unwrap());
+    let mut open: Vec<_> = open.collect();
+    open.sort();
+    assert_eq!(open, ["0", "1", "2"]);
+    let environment = fs::read_to_string(about("environ")).unwrap();
+    let names: Vec<_> = environment.split_terminator('\0').map(|v| v.split('=').next().unwrap()).collect();
+    assert_eq!(names, ["MALLOC_ARENA_MAX", "RAYON_NUM_THREADS"]);
+}
+
+/// A worker whose daemon is killed has nobody to answer to, and goes as well.
+#[tokio::test]
+async fn a_worker_does_not_outlive_its_daemon() {
+    let memory = OWN + 6;
+    // A shell in the daemon's place.
+    let line = format!(r#"exec 3<&0; "$0" {} "memory={memory},cpu=60,parent=$$" <&3 & wait"#, worker::COMMAND);
+    let mut daemon = Command::new("/bin/sh")
+        .args(["-c", &line])
+        .arg(gestaltd())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("waiting", || !workers(memory).is_empty()).await;
+    let stdin = daemon.stdin.take();
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    until("gone", || workers(memory).is_empty()).await;
+    // Not for want of input.
+    drop(stdin);
+}
+
+/// Process ids of the workers alive whose bound on memory is this one: the tests beside have workers too.
+fn workers(memory: u64) -> Vec<u32> {
     let job = format!("memory={memory},");
     let processes = fs::read_dir("/proc").unwrap().flatten();
-    let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
-    lines.filter(|line| String::from_utf8_lossy(line).contains(&job)).count()
+    let is_worker = |id: &u32| {
+        let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        let arguments: Vec<_> = line.split(|byte| *byte == 0).collect();
+        arguments.get(1).is_some_and(|command| *command == worker::COMMAND.as_bytes())
+            && arguments.get(2).is_some_and(|given| given.starts_with(job.as_bytes()))
+    };
+    processes.filter_map(|process| process.file_name().to_str()?.parse().ok()).filter(is_worker).collect()
 }

@@ -1,7 +1,8 @@
 //! Nothing of one call is visible to the next (issue rows H18), whoever's it was.
 
-use crate::fixture::{App, Setup, runtime_limits, settings};
-use gestalt_core::limits::{PagemapScan, PoolLimits, RuntimeLimits};
+use crate::fixture::{App, Setup, call, runtime_limits, settings};
+use crate::handmade::Handmade;
+use gestalt_core::limits::{ByteSize, Isolation, Limits, PagemapScan, PoolLimits, RuntimeLimits};
 use gestalt_runtime_wasm::Runtime;
 use serde_json::json;
 
@@ -36,17 +37,21 @@ async fn pairs(apps: [App; 2], count: usize, seed: u64) {
     }
 }
 
-async fn look_for_residue(scan: PagemapScan) {
-    // Few slots, so that each is used again and again.
+/// A runtime of few slots, so that each is used again and again.
+fn crowded(scan: PagemapScan) -> (Runtime, tempfile::TempDir) {
     let pool = PoolLimits { instances: 16, pagemap_scan: scan, ..PoolLimits::default() };
     let dir = tempfile::tempdir().unwrap();
     let limits = RuntimeLimits { pool, max_concurrency: 4, ..runtime_limits() };
-    let runtime = Runtime::build(settings(limits, dir.path().join("cache"))).unwrap();
+    (Runtime::build(settings(limits, dir.path().join("cache"))).unwrap(), dir)
+}
+
+async fn look_for_residue(scan: PagemapScan) {
+    let (runtime, _dir) = crowded(scan);
     let mut apps = Vec::new();
     for _ in 0..2 {
         let setup = Setup::probe().limits(|l| {
             l.breaker.traps = 0;
-            l.log_per_minute = gestalt_core::limits::ByteSize::mib(64);
+            l.log_per_minute = ByteSize::mib(64);
         });
         apps.push(setup.launch_on(&runtime).await.unwrap());
     }
@@ -73,9 +78,110 @@ async fn h18_nothing_is_left_with_the_pagemap_scan() {
 /// What the probe can see, it sees: the same in one instance.
 #[tokio::test]
 async fn h18_the_probe_finds_what_is_there() {
-    let app = Setup::probe().limits(|l| l.isolation = gestalt_core::limits::Isolation::App).launch().await;
+    let app = Setup::probe().limits(|l| l.isolation = Isolation::App).launch().await;
     app.ask("mark", json!({"seed": 77, "pages": 1})).await;
     let traces = app.ask("seek", json!({"pages": 0})).await;
     assert!(traces[0].as_u64().unwrap() >= 8_192, "{traces}");
     assert_eq!(traces[1], 77);
+}
+
+/// An app that leaves traces where no compiler puts any: in a table and in what it grows by, in globals, and in
+/// segments that it drops, and traps if they are gone already. `m` and a number does so; `s` and a number looks, and answers 200 and a bit for each kind of
+/// trace.
+fn tables() -> Handmade {
+    Handmade::new(&[(
+        "execute",
+        "(local $n i32) (local.set $n (i32.load8_u (i32.add (local.get 1) (i32.const 1))))
+         (if (result i32) (i32.eq (i32.load8_u (local.get 1)) (i32.const 109))
+            (then (call $mark (local.get $n)) (call $answer (i32.const 200)))
+            (else (call $answer (i32.add (i32.const 200) (call $seek (local.get $n))))))",
+    )])
+    .with(
+        r#"
+        (table $t 700 3000 funcref)
+        (elem (table $t) (i32.const 3) func $mark)
+        (elem $passive func $mark $mark $mark $mark)
+        (data $text "0123456789abcdef")
+        (global $g (mut i32) (i32.const 0))
+        (global $h (mut i64) (i64.const 5))
+        (func $mark (param $n i32)
+            (drop (table.grow $t (ref.func $mark) (i32.mul (local.get $n) (i32.const 9))))
+            (table.fill $t (i32.const 0) (ref.func $mark) (i32.const 300))
+            (table.init $t $passive (i32.const 400) (i32.const 0) (i32.const 4))
+            (table.copy $t $t (i32.const 450) (i32.const 5) (i32.const 40))
+            (table.set $t (i32.const 699) (ref.func $mark))
+            (elem.drop $passive)
+            (memory.init $text (i32.const 3000) (i32.const 0) (i32.const 16))
+            (data.drop $text)
+            (global.set $g (local.get $n))
+            (global.set $h (i64.const -1)))
+        ;; How many entries of the table are there, but for the one that always is.
+        (func $left (result i32) (local $i i32) (local $found i32)
+            (loop
+                (if (i32.and (i32.eqz (ref.is_null (table.get $t (local.get $i)))) (i32.ne (local.get $i) (i32.const 3)))
+                    (then (local.set $found (i32.add (local.get $found) (i32.const 1)))))
+                (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                (br_if 0 (i32.lt_u (local.get $i) (table.size $t))))
+            (local.get $found))
+        (func $seek (param $n i32) (result i32) (local $traces i32)
+            (if (i32.ne (table.size $t) (i32.const 700))
+                (then (local.set $traces (i32.or (local.get $traces) (i32.const 1)))))
+            ;; What it grows by lies beyond what was its own, in what may have been another's.
+            (drop (table.grow $t (ref.null func) (i32.mul (local.get $n) (i32.const 9))))
+            (if (call $left) (then (local.set $traces (i32.or (local.get $traces) (i32.const 2)))))
+            (if (i32.or (global.get $g) (i64.ne (global.get $h) (i64.const 5)))
+                (then (local.set $traces (i32.or (local.get $traces) (i32.const 4)))))
+            (if (i32.load (i32.const 3000)) (then (local.set $traces (i32.or (local.get $traces) (i32.const 8)))))
+            (local.get $traces))"#,
+    )
+}
+
+async fn told(app: &App, what: char, number: u64) -> u16 {
+    let operation = format!("{what}{}", char::from(1 + number as u8));
+    app.executor.execute(call(&operation, "{}")).await.unwrap_or_else(|e| panic!("{operation:?}: {e}")).status
+}
+
+async fn look_into_tables(scan: PagemapScan) {
+    let (runtime, _dir) = crowded(scan);
+    let mut apps = Vec::new();
+    for _ in 0..2 {
+        let quiet: fn(&mut Limits) = |l| l.breaker.traps = 0;
+        apps.push(tables().setup().limits(quiet).launch_on(&runtime).await.unwrap());
+    }
+    let walks = (1..=4).map(|seed| {
+        let apps = [apps[0].clone(), apps[1].clone()];
+        tokio::spawn(async move {
+            let mut numbers = Numbers(seed * 0x9e37_79b9);
+            for pair in 0..PAIRS / 4 {
+                let (writer, reader) = (&apps[numbers.next(2) as usize], &apps[numbers.next(2) as usize]);
+                assert_eq!(told(writer, 'm', numbers.next(120)).await, 200);
+                assert_eq!(told(reader, 's', numbers.next(120)).await, 200, "pair {pair} of seed {seed}");
+            }
+        })
+    });
+    for walk in walks.collect::<Vec<_>>() {
+        walk.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h18_nothing_is_left_in_tables_globals_and_segments() {
+    look_into_tables(PagemapScan::Off).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h18_nothing_is_left_in_tables_with_the_pagemap_scan() {
+    look_into_tables(PagemapScan::Auto).await;
+}
+
+/// What the app can see, it sees: everything in one instance, where the segments are gone too.
+#[tokio::test]
+async fn h18_the_app_finds_what_is_in_its_own_tables() {
+    let app = tables().setup().limits(|l| l.isolation = Isolation::App).launch().await;
+    assert_eq!(told(&app, 's', 7).await, 200);
+    let app = tables().setup().limits(|l| l.isolation = Isolation::App).launch().await;
+    assert_eq!(told(&app, 'm', 7).await, 200);
+    assert_eq!(told(&app, 's', 7).await, 200 + 1 + 2 + 4 + 8);
+    // A second time, the segments are not there to be used.
+    assert!(app.executor.execute(call("m1", "{}")).await.is_err());
 }

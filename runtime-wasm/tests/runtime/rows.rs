@@ -162,6 +162,35 @@ async fn g29_shared_and_wide_memories_are_refused() {
     }
 }
 
+/// Proposals that no toolchain for apps emits: each refused by its own name where it has one, whatever the engine could do.
+#[tokio::test]
+async fn g28_what_no_app_is_written_in_is_refused() {
+    for (part, expect) in [
+        ("(core module (type (struct (field i32))))", "gc"),
+        ("(core module (type (array i8)))", "gc"),
+        ("(core module (func (param (ref null any))))", ""),
+        ("(core module (type $f (func)) (func (param (ref $f))))", "function references"),
+        ("(core module (tag))", "exceptions"),
+        ("(core module (func try_table end))", "exceptions"),
+        ("(core module (type $f (func)) (type (cont $f)))", "stack"),
+        ("(core module (memory 1 (pagesize 1)))", "custom page sizes"),
+        (
+            "(core module (func (param i64 i64 i64 i64) (result i64 i64)
+                (i64.add128 (local.get 0) (local.get 1) (local.get 2) (local.get 3))))",
+            "wide arithmetic",
+        ),
+        ("(core module (memory 1) (func (drop (i32.atomic.load (i32.const 0)))))", "threads"),
+        ("(core module (table i64 1 funcref))", "memory64"),
+        ("(type (list u8 4))", "fixed-length lists"),
+        ("(core func (canon context.get i32 0))", "async"),
+        ("(core func (canon thread.yield))", ""),
+        ("(core func (canon error-context.drop))", "error-context"),
+    ] {
+        let error = verdict(&app_around(part)).await;
+        assert!(error.starts_with("component is invalid") && error.contains(expect), "{part}: {error}");
+    }
+}
+
 #[tokio::test]
 async fn g30_what_the_host_hands_over_is_bounded() {
     let app = Setup::probe().launch().await;

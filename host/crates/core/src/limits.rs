@@ -280,6 +280,7 @@ pub struct PoolLimits {
     /// Stacks for calls.
     pub stacks: u32,
     /// Unused slots that keep the mapping of the component they last held, which spares its next instance the mapping.
+    /// From this number on, a component without one of its own takes another's instead of a slot that was never used.
     pub warm_slots: u32,
     /// Of the calls that run at once, and of the slots for instances standing by, the percentage one app may have,
     /// whatever its own `concurrency`. Against an app that drains the pool.
@@ -317,7 +318,9 @@ impl Default for PoolLimits {
 /// How the pages an instance has written are found when its slot is cleared.
 ///
 /// The scan reports pages that are present. One that was swapped out is written and not present: it would be taken for
-/// clean, and would carry the data of one call into the next.
+/// clean, and would carry the data of one call into the next. An engine cannot change its choice while it runs. Where it
+/// was made for want of swap, swap that is turned on later is looked for every minute and told in the log, as an error: the
+/// next start chooses otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PagemapScan {
     /// By the scan if the kernel has it and the machine has no swap when the runtime is built.
