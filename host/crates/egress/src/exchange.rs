@@ -10,6 +10,8 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use std::error::Error;
+use std::io;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
@@ -96,10 +98,16 @@ impl Exchange {
     pub(crate) fn body_error(&self, error: &hyper::Error) -> EgressError {
         match self.attempt.upload().error.get() {
             Some(cause) => cause.clone(),
-            None if error.is_parse() => EgressError::Protocol(error.to_string()),
+            None if breaks_rules(error) => EgressError::Protocol(error.to_string()),
             None => EgressError::Closed(error.to_string()),
         }
     }
+}
+
+/// Whether a body was not what it should be, rather than not all of it.
+fn breaks_rules(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+    matches!(cause, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
 }
 
 fn builder(limits: &EgressLimits) -> http1::Builder {

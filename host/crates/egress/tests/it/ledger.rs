@@ -2,7 +2,7 @@
 
 use crate::support::{Server, Setup, allowing, get, ok, request, streamed};
 use gestalt_core::AppName;
-use gestalt_core::egress::AuditAllowed;
+use gestalt_core::egress::{Attribution, AuditAllowed, DenyReason, Sidestep};
 use gestalt_core::limits::EgressLimits;
 use gestalt_core::metrics::Event;
 use gestalt_egress::{Reached, read_journal};
@@ -67,6 +67,27 @@ async fn e10_an_open_relay_on_an_allowed_host_shows_by_its_volume() {
     let sums = |row: &Reached| (row.host.clone(), row.allowed, row.sent, row.received);
     let expect = volumes.map(|sent| ("allowed.test".to_owned(), 4, sent, 4 * answer.len() as u64));
     assert_eq!(rows.iter().map(sums).collect::<BTreeSet<_>>(), expect.into());
+}
+
+/// Ways out that lead nowhere, tried all the same.
+#[tokio::test]
+async fn f02_sockets_and_lookups_are_on_record() {
+    let desk = Setup::new().build();
+    let attribution = || Attribution { invocation_id: "i-1".into(), subject: "user:u".into() };
+    for (sidestep, scheme, name) in [
+        (Sidestep::Tcp, "tcp", ""),
+        (Sidestep::Udp, "udp", ""),
+        (Sidestep::Lookup("c2VjcmV0\n.evil.test".to_owned()), "dns", "c2VjcmV0\\n.evil.test"),
+        (Sidestep::Lookup("x".repeat(1000)), "dns", &"x".repeat(256)),
+    ] {
+        desk.client.sidestepped(sidestep, attribution());
+        let records = desk.records();
+        let [record] = &records[..] else { panic!("{records:?}") };
+        assert_eq!((record.scheme.as_str(), record.raw_host.as_str(), record.host.as_str()), (scheme, name, ""));
+        assert_eq!((record.denied, record.observed, record.count), (Some(DenyReason::SchemeInvalid), false, 1));
+        assert_eq!((&*record.invocation_id, &*record.subject), ("i-1", "user:u"));
+        assert!(desk.asked().is_empty());
+    }
 }
 
 #[tokio::test]
