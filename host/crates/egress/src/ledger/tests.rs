@@ -25,6 +25,10 @@ struct Desk {
 
 impl Desk {
     fn new(per_minute: u32) -> Self {
+        Self::with(per_minute, None)
+    }
+
+    fn with(per_minute: u32, journal: Option<Journal>) -> Self {
         let (sender, records) = mpsc::channel();
         let now = Arc::new(Mutex::new(Instant::now()));
         let clock: Clock = Arc::new({
@@ -34,7 +38,7 @@ impl Desk {
         let sink = Arc::new(Kept(Mutex::new(sender)));
         let app = AppName::parse("a").unwrap();
         let settings = AuditSettings { max_records_per_minute: per_minute, allowed: AuditAllowed::All };
-        Self { ledger: Arc::new(Ledger::new(app, sink, Arc::new(Unmetered), clock, settings, None)), now, records }
+        Self { ledger: Arc::new(Ledger::new(app, sink, Arc::new(Unmetered), clock, settings, journal)), now, records }
     }
 
     fn note(&self, host: &str, denied: Option<DenyReason>) {
@@ -144,6 +148,57 @@ fn nothing_is_lost_when_the_app_goes_away() {
     let Desk { ledger, records, .. } = desk;
     drop(ledger);
     assert_eq!(records.iter().map(|record| record.count).sum::<u64>(), 3);
+}
+
+/// A minute that began while the last one's end was waited for ends when it is over, too.
+#[tokio::test(start_paused = true)]
+async fn the_next_minutes_shared_records_are_waited_for() {
+    let desk = Desk::new(2);
+    let minute = || async {
+        tokio::task::yield_now().await;
+        tokio::time::advance(WINDOW + Duration::from_millis(1)).await;
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    };
+    for _ in 0..3 {
+        desk.note("first.test", DENIED);
+    }
+    desk.pass(WINDOW);
+    for _ in 0..3 {
+        desk.note("second.test", DENIED);
+    }
+    let row = |host: &str, count| (host.to_owned(), count, count * 10);
+    assert_eq!(desk.written(), [vec![row("first.test", 1); 3], vec![row("second.test", 1)]].concat());
+    minute().await;
+    assert_eq!(desk.written(), [], "this minute is not over");
+    desk.pass(WINDOW);
+    minute().await;
+    assert_eq!(desk.written(), [row("second.test", 2)]);
+    minute().await;
+    assert!(!desk.ledger.lock().timer, "nobody waits where there is nothing to write");
+}
+
+/// News is written on its own, once for all that came within the delay, and again when more comes.
+#[tokio::test(start_paused = true)]
+async fn the_journal_is_written_a_little_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = AppName::parse("a").unwrap();
+    let desk = Desk::with(60, Some(Journal::open(dir.path(), &app)));
+    for expect in [2, 4] {
+        desk.note("a.test", None);
+        desk.note("a.test", None);
+        let written = || crate::read_journal(dir.path(), &app).unwrap().first().map_or(0, |row| row.allowed);
+        assert_eq!(written(), expect - 2);
+        tokio::task::yield_now().await;
+        tokio::time::advance(DELAY).await;
+        // A thread writes it, which no clock of the runtime hurries.
+        let patience = Instant::now() + Duration::from_secs(10);
+        while written() != expect {
+            assert!(Instant::now() < patience, "not written");
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
