@@ -200,13 +200,14 @@ impl State {
         self.shared.drain().map(|(_, entry)| entry).collect()
     }
 
-    fn share(&mut self, mut record: audit::Egress, remedy: Option<String>, max: usize) {
+    fn share(&mut self, mut record: audit::Egress, mut remedy: Option<String>, max: usize) {
         let (denied, observed, credential) = (record.denied, record.observed, record.credential);
         let (host, port, scheme) = (record.host.clone(), record.port, record.scheme.clone());
         let mut key = Kind { denied, observed, credential, host, port, scheme };
         if !self.shared.contains_key(&key) && self.shared.len() >= max {
             // Says of no one of them what holds for one alone.
             key = Kind { host: String::new(), port: 0, scheme: String::new(), ..key };
+            remedy = None;
             record = audit::Egress {
                 host: String::new(),
                 raw_host: String::new(),
