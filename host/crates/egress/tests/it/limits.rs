@@ -3,7 +3,7 @@
 use crate::support::{Server, Setup, get, ok, read_head, request, streamed};
 use gestalt_core::egress::{EgressError, SendOptions};
 use gestalt_core::limits::ByteSize;
-use http::Method;
+use http::{HeaderValue, Method};
 use http_body_util::BodyExt;
 use std::fmt::Write;
 use std::time::Duration;
@@ -213,6 +213,35 @@ async fn g15_request_bodies() {
     let mut request = get(&silent.uri("allowed.test", "/")).map(|_| streamed(&[b"123", b"45"], false));
     *request.method_mut() = Method::POST;
     desk.refused(request, "RequestTooLarge(ByteSize(4))", "limit", &["allowed.test"]).await;
+}
+
+/// A bound is what may still be: a body of just so many bytes passes, in either direction, of declared length or not.
+#[tokio::test]
+async fn g15_bodies_as_long_as_they_may_be() {
+    for answer in [
+        ok(),
+        "HTTP/1.1 200 OK\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n",
+    ] {
+        let server = Server::answering("127.0.0.2", answer).await;
+        let desk = Setup::new()
+            .limits(|limits| (limits.max_request_body, limits.max_response_body) = (ByteSize(4), ByteSize(2)))
+            .reach(server.address())
+            .build();
+        let uri = server.uri("allowed.test", "/");
+        let whole = request(Method::POST, &uri, "1234");
+        let pieces = || {
+            let mut request = get(&uri).map(|_| streamed(&[b"12", b"34"], true));
+            *request.method_mut() = Method::POST;
+            request
+        };
+        let mut declared = pieces();
+        declared.headers_mut().insert("content-length", HeaderValue::from_static("4"));
+        for request in [whole, pieces(), declared] {
+            let response = desk.send(request).await.unwrap();
+            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ok");
+        }
+    }
 }
 
 #[tokio::test]
