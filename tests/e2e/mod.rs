@@ -1,11 +1,12 @@
 //! The daemon as its operator meets it: `serve` is the process, `failing` what goes wrong after the start, `secrets` what
-//! it is given at the start, `requires` which app waits for which, `egress` what apps may reach and hold, `validate`,
+//! it is given at the start, `requires` which app waits for which, `reload` what it takes over while it runs, `egress` what apps may reach and hold, `validate`,
 //! `verify` and `command` the rest of the command line, `readme` what the newcomer's page shows.
 
 mod command;
 mod egress;
 mod failing;
 mod readme;
+mod reload;
 mod requires;
 mod secrets;
 mod serve;

@@ -1,5 +1,6 @@
 //! Stage 4: the apps.
 
+use super::confine::Freedom;
 use super::launch;
 use super::runtimes::Runtimes;
 use gestalt_config::{App, Deployment};
@@ -7,7 +8,7 @@ use gestalt_core::service::HostServices;
 use gestalt_egress::Egress;
 use gestalt_invoke::{AppInfo, AppState, Apps};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::task::JoinSet;
 
@@ -20,6 +21,7 @@ pub(super) struct Stage {
     pub(super) base_url: Arc<str>,
     /// The binary that confines native processes.
     pub(super) worker: PathBuf,
+    pub(super) freedom: Arc<Mutex<Freedom>>,
 }
 
 impl Stage {

@@ -2,19 +2,47 @@
 
 use super::apps::Stage;
 use gestalt_config::deployment::Secrets;
-use gestalt_config::{App, Manifest};
+use gestalt_config::{App, Deployment, Manifest};
+use gestalt_core::AppName;
 use gestalt_core::egress::{Action, Sandbox};
 use gestalt_core::limits::EgressLimits;
 use gestalt_runtime_process::sandbox::Confine;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+/// Which native apps run unconfined since they may reach everything, and the configuration that says so: what a reload
+/// changes while an app is still starting counts for that app as well.
+pub(super) struct Freedom {
+    latest: Arc<Deployment>,
+    apps: BTreeSet<AppName>,
+}
+
+impl Freedom {
+    pub(super) fn new(deployment: Arc<Deployment>) -> Self {
+        Self { latest: deployment, apps: BTreeSet::new() }
+    }
+
+    /// Takes note of a later configuration, and says which apps run unconfined and would not under it.
+    pub(super) fn end(&mut self, newer: Arc<Deployment>) -> BTreeSet<AppName> {
+        self.latest = newer;
+        let restricted = |name: &&AppName| {
+            let app = self.latest.apps.get(*name);
+            app.is_some_and(|app| app.egress.sandbox != Sandbox::Off && is_restricted(app, &self.latest))
+        };
+        self.apps.iter().filter(restricted).cloned().collect()
+    }
+}
 
 /// What confines the app's process. Nothing does where everything is allowed, or the config says so.
 pub(super) fn check(stage: &Stage, app: &App, manifest: &Manifest) -> Option<Confine> {
-    let rules = &app.egress;
-    let is_restricted = !rules.allowed.is_empty() || stage.deployment.server.egress.default_action == Action::Deny;
-    if !is_restricted {
+    let mut freedom = stage.freedom.lock().unwrap_or_else(PoisonError::into_inner);
+    let app = freedom.latest.apps.get(&app.name).unwrap_or(app).clone();
+    if !is_restricted(&app, &freedom.latest) {
+        freedom.apps.insert(app.name);
         return None;
     }
+    let rules = &app.egress;
     if rules.sandbox == Sandbox::Off {
         tracing::warn!(
             app = %app.name,
@@ -28,8 +56,13 @@ pub(super) fn check(stage: &Stage, app: &App, manifest: &Manifest) -> Option<Con
         worker: stage.worker.clone(),
         forward: stage.egress.forward(app.name.clone(), rules.clone(), EgressLimits::default()),
         read: vec![manifest.root.clone()],
-        hide: hidden(stage, app, &manifest.root),
+        hide: hidden(stage, &app, &manifest.root),
     })
+}
+
+/// Whether there is anything the app may not reach.
+fn is_restricted(app: &App, deployment: &Deployment) -> bool {
+    !app.egress.allowed.is_empty() || deployment.server.egress.default_action == Action::Deny
 }
 
 /// What the daemon keeps to itself, and what is another app's, should it lie in this one's package.

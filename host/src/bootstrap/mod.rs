@@ -28,6 +28,7 @@ pub(crate) use runtimes::this_binary;
 use crate::audit::LogAudit;
 use crate::ingress::http::{Api, Server, management_router, public_router};
 use crate::metrics::Metrics;
+use confine::Freedom;
 use gestalt_config::Deployment;
 use gestalt_core::service::HostServices;
 use gestalt_core::{AppName, Executor, audit};
@@ -63,8 +64,9 @@ pub struct Daemon {
     egress: Arc<Egress>,
     /// What it was started from.
     deployment: Arc<Deployment>,
-    /// Apps of it that a reload took out.
+    /// Apps of it that a reload stopped.
     gone: Mutex<BTreeSet<AppName>>,
+    freedom: Arc<Mutex<Freedom>>,
     /// Ends the servers.
     stop: CancellationToken,
     servers: JoinSet<()>,
@@ -106,6 +108,7 @@ impl Daemon {
         let services = HostServices { apps: nested, logs };
         let worker = options.worker.unwrap_or_else(this_binary);
         let runtimes = Arc::new(runtimes::Runtimes::new(deployment.clone(), worker.clone(), metrics.clone()));
+        let freedom = Arc::new(Mutex::new(Freedom::new(deployment.clone())));
         let stage = apps::Stage {
             deployment: deployment.clone(),
             egress: egress.clone(),
@@ -113,6 +116,7 @@ impl Daemon {
             services,
             base_url,
             worker,
+            freedom: freedom.clone(),
         };
         let launching = apps::launch(stage, apps);
         tell_of_disagreements(deployment.clone());
@@ -129,7 +133,7 @@ impl Daemon {
         }
         tracing::info!(%public, management = management.map(tracing::field::display), "listening");
         let gone = Mutex::default();
-        Ok(Self { public, management, invoker, running, egress, deployment, gone, stop, servers, launching })
+        Ok(Self { public, management, invoker, running, egress, deployment, gone, freedom, stop, servers, launching })
     }
 
     /// Where callers connect.

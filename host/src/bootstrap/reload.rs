@@ -3,11 +3,11 @@
 use super::{Daemon, secrets, stop};
 use gestalt_config::Deployment;
 use gestalt_invoke::Grants;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 impl Daemon {
     /// Takes over from `deployment` what every app may reach and call from its next request on, and stops the apps that
-    /// it does not have. What else is different waits for the next start, and the log says so key by key.
+    /// it does not have, or that cannot be held to it. What else is different waits for the next start, and the log says so key by key.
     ///
     /// # Errors
     /// When a secret cannot be had. Nothing has changed then.
@@ -15,11 +15,11 @@ impl Daemon {
         for warning in deployment.warnings.iter() {
             tracing::warn!("{warning}");
         }
-        let newer = secrets::supply(deployment).await?;
+        let newer = Arc::new(secrets::supply(deployment).await?);
         let rules = newer.apps.iter().map(|(name, app)| (name.clone(), app.egress.clone()));
         self.egress.reload(newer.server.egress.clone(), rules.collect());
         self.invoker.grant(grants(&newer));
-        self.stop_what_is_gone(&newer);
+        self.stop_what_may_not_run(&newer);
         for key in self.deployment.waits_for_restart(&newer) {
             tracing::warn!(%key, "changed, and takes effect at the next start only");
         }
@@ -27,17 +27,24 @@ impl Daemon {
         Ok(())
     }
 
-    /// Stops the apps that `newer` does not have. One that was taken out before stays out until the next start.
-    fn stop_what_is_gone(&self, newer: &Deployment) {
+    /// Stops the apps that `newer` does not have, and native ones that it restricts and that run unconfined: a process that
+    /// was started with the machine's network cannot be held to a list. Whatever was stopped stays so until the next start.
+    fn stop_what_may_not_run(&self, newer: &Arc<Deployment>) {
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        let unconfined = self.freedom.lock().unwrap_or_else(PoisonError::into_inner).end(newer.clone());
         for name in self.deployment.apps.keys() {
-            if newer.apps.contains_key(name) {
-                if gone.contains(name) {
-                    tracing::warn!(app = %name, "app was taken out of the configuration; it comes back at the next start only");
+            let why = match newer.apps.get(name) {
+                None => "taken out of the configuration",
+                Some(_) if unconfined.contains(name) => "its egress is restricted now, and its process runs unconfined",
+                Some(_) if gone.contains(name) => {
+                    tracing::warn!(app = %name, "app was stopped by an earlier reload; it comes back at the next start only");
+                    continue;
                 }
-            } else if gone.insert(name.clone()) {
-                tracing::info!(app = %name, "app is taken out of the configuration; stopping it");
-                if let Some(executor) = self.invoker.apps().stop(name, "taken out of the configuration") {
+                Some(_) => continue,
+            };
+            if gone.insert(name.clone()) {
+                tracing::warn!(app = %name, why, "app is stopped until the next start");
+                if let Some(executor) = self.invoker.apps().stop(name, why) {
                     self.running.spawn(stop(name.clone(), executor));
                 }
             }
