@@ -11,6 +11,8 @@ use gestalt_core::limits::EgressLimits;
 use gestalt_core::metrics::Event;
 use gestalt_core::{AppName, Secret};
 use http::{HeaderValue, Request};
+use http_body::Body;
+use http_body_util::BodyExt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -42,7 +44,7 @@ async fn h16_a_policy_narrowed_at_reload_holds_for_the_next_request() {
     reload(&settings, Some(allowing(&["other.test", "sentinel.test"])));
     let _ = desk.asked();
     desk.refused(get(&uri), "Denied(HostNotAllowed)", "host_not_allowed", &[]).await;
-    let body = http_body_util::BodyExt::collect(under_way.into_body()).await.unwrap().to_bytes();
+    let body = under_way.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "ok", "what was under way ends under the rules it began with");
     // An empty list is not a leftover of the one before: the default decides.
     reload(&settings, Some(Rules::default()));
@@ -315,9 +317,25 @@ async fn echoes_are_covered_up_in_head_body_and_trailers_however_they_are_cut() 
     let response = desk.get(&server.uri("127.0.0.2", "/")).await.unwrap();
     let stars = "*".repeat(VALUE.len());
     assert_eq!(response.headers()["x-echo"], format!("Bearer {stars}"));
-    let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
+    let body = response.into_body().collect().await.unwrap();
     assert_eq!(body.trailers().unwrap()["x-sum"], stars);
     assert_eq!(body.to_bytes(), format!("<{stars}>hunte"));
+}
+
+/// Stars are as many as what they cover, so that a body stays as long as it says it is, also while its end is held back.
+#[tokio::test]
+async fn a_covered_body_is_as_long_as_it_was() {
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 22\r\n\r\n<{VALUE}>hunte");
+    let server = Server::answering("127.0.0.2", Box::leak(answer.into_boxed_str())).await;
+    let desk = local(&server).build();
+    let mut body = desk.get(&server.uri("127.0.0.2", "/")).await.unwrap().into_body();
+    let stars = format!("<{}>", "*".repeat(VALUE.len()));
+    for (left, piece) in [(22, stars.as_str()), (5, "hunte")] {
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(left), false));
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), piece);
+    }
+    assert!(body.frame().await.is_none());
+    assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(0), true));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use crate::support::{Server, Setup, get, ok, read_head, request, streamed};
 use gestalt_core::egress::EgressError;
 use http::{HeaderName, HeaderValue, Method};
+use http_body::Body;
 use http_body_util::BodyExt;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -158,6 +159,26 @@ async fn answers_lose_what_was_for_this_connection_only() {
     let body = body.collect().await.unwrap();
     assert_eq!(body.trailers().unwrap().keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-checksum"]);
     assert_eq!(body.to_bytes(), "ok");
+}
+
+/// A body says how much of it is left, as far as anybody can know.
+#[tokio::test]
+async fn a_body_says_how_long_it_is() {
+    for (answer, length) in [
+        (ok(), Some(2)),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", None),
+        ("HTTP/1.1 204 No Content\r\n\r\n", Some(0)),
+    ] {
+        let server = Server::answering("127.0.0.2", answer).await;
+        let desk = Setup::new().reach(server.address()).build();
+        let mut body = desk.get(&server.uri("allowed.test", "/")).await.unwrap().into_body();
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (length, length == Some(0)));
+        while let Some(frame) = body.frame().await {
+            assert_eq!(frame.unwrap().into_data().unwrap(), "ok");
+        }
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(0), true));
+        assert_eq!(desk.records().len(), 1, "though the body is still held");
+    }
 }
 
 #[tokio::test]
