@@ -340,6 +340,18 @@ mod tests {
         assert!(kept[0] && kept[3] && kept.iter().filter(|kept| **kept).count() == 3, "{kept:?}");
     }
 
+    /// Only root can give a directory away: for everybody else this says nothing.
+    #[test]
+    fn a_directory_of_another_user_is_not_used() {
+        let fixture = Fixture::new();
+        let dir = fixture.dir.path().join("cache");
+        fs::create_dir(&dir).unwrap();
+        if std::os::unix::fs::chown(&dir, Some(65534), None).is_ok() {
+            let error = Cache::open(dir, fixture.engine.clone()).err().unwrap();
+            assert!(error.to_string().contains("belongs to another user"), "{error}");
+        }
+    }
+
     #[test]
     fn directory_and_key_are_private_and_an_exposed_key_is_replaced() {
         let fixture = Fixture::new();

@@ -70,9 +70,11 @@ impl Executor for WasmExecutor {
             None | Some(HttpSubject::Unresolved) => Ok(None),
             Some(HttpSubject::Subject(subject)) => match SubjectRef::parse(&subject.id) {
                 Ok(subject) => Ok(Some(subject)),
-                Err(e) => Err(ExecError::Failed(format!("the app names {:?}: {e}", subject.id))),
+                Err(e) => Err(ExecError::Failed(format!("the app names {:?}: {e}", convert::shortened(&subject.id)))),
             },
-            Some(HttpSubject::Reject(rejection)) => Err(ExecError::rejected(rejection.status, rejection.message)),
+            Some(HttpSubject::Reject(rejection)) => {
+                Err(ExecError::rejected(rejection.status, convert::shortened(&rejection.message)))
+            }
         }
     }
 

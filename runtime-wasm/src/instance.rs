@@ -107,47 +107,16 @@ impl Maker {
     }
 }
 
-/// How instances are started outside of calls: in the lanes that calls go through, as it is the same guest's code. An app
-/// that works hard to start would otherwise hold the daemon's threads for as long as its calls may not.
-pub(crate) struct Starts {
-    pub(crate) maker: Arc<Maker>,
-    lane: Arc<Lane>,
-    /// Whether the last start had to go to the slow lane.
-    is_slow: Arc<AtomicBool>,
-}
-
-impl Starts {
-    pub(crate) fn new(maker: Arc<Maker>, lane: Arc<Lane>) -> Self {
-        Self { maker, lane, is_slow: Arc::default() }
-    }
-
-    /// A new instance that has run `start-provider`.
-    async fn started(&self) -> Result<Instance, ExecError> {
-        let maker = self.maker.clone();
-        self.laned(async move { maker.started().await }).await
-    }
-
-    /// A new started instance, and how the app describes itself.
-    pub(crate) async fn introduced(&self) -> Result<(Instance, Metadata), ExecError> {
-        let maker = self.maker.clone();
-        self.laned(async move { maker.introduced().await }).await
-    }
-
-    async fn laned<T: Send + 'static>(
-        &self,
-        start: impl Future<Output = Result<T, ExecError>> + Send + 'static,
-    ) -> Result<T, ExecError> {
-        let started = Laned::new(self.lane.clone(), self.is_slow.clone(), start).await;
-        started.unwrap_or_else(|| Err(ExecError::Failed("the start was lost".into())))
-    }
-}
-
 /// Instances that have started and wait for their one call.
 ///
 /// Filled up in the background when a call has ended and none waits, one at a time: while calls wait, an instance made
-/// ahead makes no call faster, and its maker takes the processor from those in progress.
+/// ahead makes no call faster, and its maker takes the processor from those in progress. In the lanes that calls go
+/// through: an app that works hard to start would otherwise hold the daemon's threads behind its calls' back.
 pub(crate) struct Standby {
-    starts: Starts,
+    maker: Arc<Maker>,
+    lane: Arc<Lane>,
+    /// Whether the last start had to go to the slow lane.
+    is_slow: Arc<AtomicBool>,
     ready: Mutex<Vec<Ready>>,
     target: usize,
     /// Places for waiting instances, of the whole runtime: those of the pool that calls in progress cannot need.
@@ -164,9 +133,17 @@ struct Ready {
 }
 
 impl Standby {
-    pub(crate) fn new(starts: Starts, target: usize, slots: Arc<Semaphore>, weight: u32) -> Arc<Self> {
+    /// At most `target` instances of `maker`, which take `weight` of the `slots` each.
+    pub(crate) fn new(
+        maker: Arc<Maker>,
+        lane: Arc<Lane>,
+        target: usize,
+        slots: Arc<Semaphore>,
+        weight: u32,
+    ) -> Arc<Self> {
         let (is_filling, is_closed) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { starts, ready: Mutex::default(), target, slots, weight, is_filling, is_closed })
+        let (ready, is_slow) = Default::default();
+        Arc::new(Self { maker, lane, is_slow, ready, target, slots, weight, is_filling, is_closed })
     }
 
     /// An instance for one call: one that waits, else a new one.
@@ -174,7 +151,7 @@ impl Standby {
         let ready = self.lock().pop();
         match ready {
             Some(ready) => Ok(ready.instance),
-            None => self.starts.maker.started().await,
+            None => self.maker.started().await,
         }
     }
 
@@ -216,13 +193,16 @@ impl Standby {
     /// Makes one more. `false` when there is no slot, or the app does not start; then the next call will tell.
     async fn fill_one(&self) -> bool {
         let Ok(slot) = self.slots.clone().try_acquire_many_owned(self.weight) else { return false };
-        match self.starts.started().await {
+        let maker = self.maker.clone();
+        let start = async move { maker.started().await };
+        let started = Laned::new(self.lane.clone(), self.is_slow.clone(), start).await;
+        match started.unwrap_or_else(|| Err(ExecError::Failed("the start was lost".into()))) {
             Ok(instance) => {
                 self.push(Ready { instance, _slot: slot });
                 true
             }
             Err(error) => {
-                tracing::warn!(app = %self.starts.maker.host.name, %error, "no standby instance");
+                tracing::warn!(app = %self.maker.host.name, %error, "no standby instance");
                 false
             }
         }

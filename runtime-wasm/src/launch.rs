@@ -4,7 +4,7 @@ use crate::bindings::GuestPre;
 use crate::breaker::Breaker;
 use crate::executor::{Callee, Instances, WasmExecutor};
 use crate::gate::Gate;
-use crate::instance::{Instance, Maker, Standby, Starts};
+use crate::instance::{Instance, Maker, Standby};
 use crate::log::AppLog;
 use crate::state::AppHost;
 use crate::{LAUNCHES, Runtime, WasmError, catalog, linker, vet};
@@ -115,9 +115,7 @@ impl Runtime {
 
     /// Starts the first instance, which becomes the first to stand by.
     async fn start(&self, maker: Arc<Maker>, weight: u32) -> Result<Arc<dyn Executor>, WasmError> {
-        let starts = Starts::new(maker.clone(), self.lane.clone());
-        let introduced = starts.introduced().await;
-        let (instance, metadata) = introduced.map_err(|e: ExecError| WasmError::Start(e.to_string()))?;
+        let (instance, metadata) = maker.introduced().await.map_err(|e: ExecError| WasmError::Start(e.to_string()))?;
         catalog::presentation(&metadata).map_err(WasmError::Catalog)?;
         let limits = &maker.host.limits;
         let has_session_catalog = metadata.supports_session_catalog;
@@ -136,7 +134,7 @@ impl Runtime {
         let (places, instances) = match limits.isolation {
             Isolation::Invocation => {
                 let share = self.share(self.all_calls, weight);
-                (limits.concurrency.min(share), self.standing_by(starts, instance, weight))
+                (limits.concurrency.min(share), self.standing_by(&maker, instance, weight))
             }
             Isolation::App => (1, self.kept(instance, weight)?),
         };
@@ -161,9 +159,10 @@ impl Runtime {
     }
 
     /// One that has started is enough until the app is called: an app nobody calls should cost no more.
-    fn standing_by(&self, starts: Starts, first: Instance, weight: u32) -> Instances {
-        let target = starts.maker.host.limits.standby.min(self.share(self.all_standbys, weight));
-        let standby = Standby::new(starts, target, self.standby_slots.clone(), weight);
+    fn standing_by(&self, maker: &Arc<Maker>, first: Instance, weight: u32) -> Instances {
+        let target = maker.host.limits.standby.min(self.share(self.all_standbys, weight));
+        let slots = self.standby_slots.clone();
+        let standby = Standby::new(maker.clone(), self.lane.clone(), target, slots, weight);
         standby.put(first);
         Instances::Fresh(standby)
     }

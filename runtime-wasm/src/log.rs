@@ -235,11 +235,13 @@ fn cost(open: usize, bytes: &[u8]) -> usize {
     bytes.len() + short
 }
 
-/// A guest's words as one line, in which nothing moves a terminal's cursor or starts another line.
+/// A guest's words as one line, in which nothing moves a terminal's cursor, starts another line or turns the direction in
+/// which the rest is read.
 pub(crate) fn words(text: &str) -> String {
+    let moves = |c: char| c.is_control() && c != '\t' || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() && c != '\t' { line.extend(c.escape_default()) } else { line.push(c) }
+        if moves(c) { line.extend(c.escape_unicode()) } else { line.push(c) }
     }
     line
 }
@@ -375,8 +377,9 @@ mod tests {
     fn nobody_writes_a_line_that_looks_like_another() {
         let (lines, log) = log(1 << 20);
         let last = log.append(LogStream::Stdout, "one\r\n\x1b[2Jtwo\tgr\u{fc}n\u{0}\n", None).unwrap();
-        log.write(LogStream::Stderr, b"a\rb\x07\n").unwrap();
-        let expect = ["stdout::one", "stdout::\\u{1b}[2Jtwo\tgr\u{fc}n\\u{0}", "stdout::", "stderr::a\\rb\\u{7}"];
+        log.write(LogStream::Stderr, "a\rb\u{202e}c\n".as_bytes()).unwrap();
+        let expect =
+            ["stdout::one", "stdout::\\u{1b}[2Jtwo\tgr\u{fc}n\\u{0}", "stdout::", "stderr::a\\u{d}b\\u{202e}c"];
         assert_eq!((lines.take(), last), (expect.map(str::to_owned).to_vec(), 3));
     }
 

@@ -10,6 +10,9 @@ use gestalt_core::{Code, Params};
 use std::time::Instant;
 use wasmtime::component::Resource;
 
+/// Bytes of each name in a call. They are written to the audit log, whether or not anything is called so.
+const NAME: usize = 256;
+
 impl Host for State {
     async fn invoke(
         &mut self,
@@ -45,6 +48,11 @@ impl State {
         }
         if request.app.is_empty() || request.operation.is_empty() {
             return refuse(Code::InvalidArgument, "app and operation are required");
+        }
+        let names =
+            [&request.app, &request.operation, &request.connection, &request.instance, &request.idempotency_key];
+        if names.iter().any(|name| name.len() > NAME) {
+            return refuse(Code::InvalidArgument, "a name is longer than 256 bytes");
         }
         if !matches!(request.credential_mode.as_str(), "" | "none" | "subject") {
             return refuse(Code::InvalidArgument, "credential-mode is neither empty nor `none` nor `subject`");

@@ -13,6 +13,9 @@ use wasmtime::component::{Component, Linker, LinkerInstance, Resource, ResourceT
 /// Bytes of a name somebody tried to look up, of which no more than 253 are a name.
 const NAME: usize = 512;
 
+/// Resources of all stubbed interfaces together. Those of WASI and of our own services have seventeen.
+const RESOURCES: usize = 64;
+
 /// The host's side of a resource that is never made.
 enum Nothing {}
 
@@ -28,13 +31,17 @@ pub(crate) fn link(linker: &mut Linker<State>, component: &Component) -> wasmtim
         let fresh: Vec<String> = instance
             .exports(&engine)
             .filter_map(|(export, item)| match item.ty {
-                ComponentItem::Resource(ty) if !known.contains(&ty) => {
+                // One more than there may be is enough to tell.
+                ComponentItem::Resource(ty) if known.len() <= RESOURCES && !known.contains(&ty) => {
                     known.push(ty);
                     Some(export.to_owned())
                 }
                 _ => None,
             })
             .collect();
+        if known.len() > RESOURCES {
+            return Err(wasmtime::Error::msg(format!("{name} has more resources than there are")));
+        }
         let answer = match kind {
             Some(Kind::Denied) => deny,
             Some(Kind::Unavailable) => unavailable,

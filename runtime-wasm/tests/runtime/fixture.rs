@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use gestalt_core::egress::{Body, EgressError, Outbound, SendOptions};
+use gestalt_core::egress::{Attribution, Body, EgressError, Outbound, SendOptions, Sidestep};
 use gestalt_core::limits::{CompileLimits, Limits, PoolLimits, RuntimeLimits};
 use gestalt_core::metrics::{Event, Meter};
 use gestalt_core::service::{AppCall, AppInvoker, HostServices, LogEntry, LogSink};
@@ -221,6 +221,7 @@ pub(crate) struct Host {
     log: Mutex<Vec<LogEntry>>,
     pub(crate) invoked: Mutex<Vec<(CallContext, AppCall)>>,
     pub(crate) sent: Mutex<Vec<Sent>>,
+    pub(crate) sidestepped: Mutex<Vec<Sidestep>>,
 }
 
 /// One outgoing request.
@@ -300,6 +301,11 @@ impl Outbound for Host {
                 Ok(http::Response::builder().status(201).header(cookie.0, cookie.1).body(echo).unwrap())
             }
         }
+    }
+
+    fn sidestepped(&self, sidestep: Sidestep, attribution: Attribution) {
+        assert_eq!(attribution.subject.as_ref(), "user:anonymous");
+        self.sidestepped.lock().unwrap().push(sidestep);
     }
 }
 

@@ -4,6 +4,7 @@ use crate::fixture::{App, Setup, call, runtime_limits, settings};
 use crate::handmade::Handmade;
 use gestalt_core::limits::{Limits, PoolLimits, RuntimeLimits};
 use gestalt_runtime_wasm::Runtime;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 fn patient(limits: &mut Limits) {
@@ -148,7 +149,7 @@ async fn g06_zeroes_are_not_made_beyond_what_may_be_written() {
 }
 
 #[tokio::test]
-async fn g08_a_list_of_a_million_pollables_is_too_much_for_one_call() {
+async fn g08_a_list_of_very_many_pollables_is_too_much_for_one_call() {
     let imports = r#"
         (import "wasi:clocks/monotonic-clock@0.2.12" "subscribe-duration" (func $pollable (param i64) (result i32)))
         (import "wasi:io/poll@0.2.12" "poll" (func $poll (param i32 i32 i32)))"#;
@@ -165,7 +166,7 @@ async fn g08_a_list_of_a_million_pollables_is_too_much_for_one_call() {
         Handmade { pages, ..Handmade::new(&[("execute", body.leak())]).importing(imports) }
     };
     // Each entry of the list is lent for the call, and counts as a handle.
-    let error = status(&launched(polling(1_000_000, 80)).await).await.unwrap_err();
+    let error = status(&launched(polling(100_000, 16)).await).await.unwrap_err();
     assert_eq!(error, "handles limit exceeded: more than 4096 handles");
     // As many as may be passed wait as one does.
     let short = |l: &mut Limits| (l.timeout, l.cpu_time) = (Duration::from_secs(2), Duration::from_secs(2));
@@ -183,6 +184,22 @@ impl Handmade {
         self.bodies = vec![("execute", body)];
         self
     }
+}
+
+/// A service that is not there is asked through values of no type, of which each takes far more than it says.
+#[tokio::test]
+async fn g10_what_nobody_answers_is_not_taken_in_without_end() {
+    let import =
+        r#"(import "gestalt:provider/authorization@0.4.0" "check-access-many" (func $check (param i32 i32 i32)))"#;
+    let asking = |checks: u32| {
+        let body = format!(
+            "(call $check (i32.const 1048576) (i32.const {checks}) (i32.const 2048)) (call $answer (i32.const 200))"
+        );
+        Handmade { pages: 300, ..Handmade::new(&[("execute", body.leak())]).importing(import) }
+    };
+    assert_eq!(status(&launched(asking(1_000)).await).await, Ok(200));
+    let error = status(&launched(asking(200_000)).await).await.unwrap_err();
+    assert_eq!(error, "hostcallBytes limit exceeded: more than 16MiB in one call of an import");
 }
 
 #[tokio::test]
@@ -224,6 +241,40 @@ async fn h15_a_catalog_of_very_many_operations_is_refused() {
         let app = Handmade { pages: 1_700, ..Handmade::new(&[("get-metadata", body.leak())]) };
         let error = app.setup().failure().await.to_string();
         assert!(error.starts_with(expect), "{count}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn h15_an_app_does_not_introduce_itself_at_length() {
+    let body = "(memory.fill (i32.const 65536) (i32.const 120) (i32.const 100000))
+        (i32.store (i32.const 1044) (i32.const 65536)) (i32.store (i32.const 1048) (i32.const 100000)) (i32.const 1024)";
+    let error = Handmade::new(&[("get-metadata", body)]).setup().failure().await.to_string();
+    assert_eq!(error, "app's catalog is invalid: its name and description have 100000 bytes");
+}
+
+/// What an app is, its first instance says: what a later one would say is not asked.
+#[tokio::test]
+async fn h15_a_catalog_is_asked_for_once() {
+    // Its one operation is there, and called `a`, in every other instance.
+    let body = "(if (i64.eqz (i64.and (call $random) (i64.const 1))) (then
+            (i32.store8 (i32.const 1072) (i32.const 1)) (i32.store (i32.const 1108) (i32.const 4096))
+            (i32.store (i32.const 1112) (i32.const 1)) (i32.store8 (i32.const 3000) (i32.const 97))
+            (i32.store (i32.const 4096) (i32.const 3000)) (i32.store (i32.const 4100) (i32.const 1))))
+        (i32.const 1024)";
+    let fickle = Handmade::new(&[("get-metadata", body)])
+        .importing(r#"(import "wasi:random/random@0.2.12" "get-random-u64" (func $random (result i64)))"#);
+    let mut kinds = [0, 0];
+    while kinds.contains(&0) {
+        let app = launched(Handmade { bodies: fickle.bodies.clone(), ..fickle }).await;
+        let catalog = app.executor.catalog(None).await.unwrap();
+        kinds[catalog.operations().len()] += 1;
+        for _ in 0..5 {
+            let called = app.executor.execute(call("a", "{}")).await;
+            assert!(called.is_ok(), "{called:?}");
+            let missing = app.executor.execute(call("b", "{}")).await;
+            assert_eq!(missing.is_err(), catalog.find("a").is_some(), "{missing:?}");
+            assert!(Arc::ptr_eq(&catalog, &app.executor.catalog(None).await.unwrap()));
+        }
     }
 }
 

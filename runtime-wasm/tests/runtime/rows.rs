@@ -1,6 +1,7 @@
 //! Rows of the threat model's catalogue (`egress.md` §2) that no other test here bears the id of.
 
 use crate::fixture::{Events, Setup, call, runtime_limits, settings, until};
+use crate::handmade::Handmade;
 use gestalt_core::ExecError;
 use gestalt_core::limits::{ByteSize, Isolation, Limits, PoolLimits, RuntimeLimits};
 use gestalt_core::metrics::Event;
@@ -8,7 +9,7 @@ use gestalt_runtime_wasm::{Runtime, Settings, WasmError};
 use serde_json::json;
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A runtime of a test's own, and what it counts.
 fn counting(limits: RuntimeLimits) -> (Runtime, Arc<Events>, tempfile::TempDir) {
@@ -162,6 +163,17 @@ async fn g29_shared_and_wide_memories_are_refused() {
     }
 }
 
+/// What is linked from a component's own description is bounded: to tell its resources apart is work for each pair of them.
+#[tokio::test]
+async fn h14_interfaces_of_very_many_resources_are_refused() {
+    let many: String = (0..50_000).map(|i| format!("(export \"r{i}\" (type (sub resource)))")).collect();
+    let import = format!("(import \"wasi:sockets/tcp@0.2.0\" (instance {many}))");
+    let begun = Instant::now();
+    let error = verdict(&app_around(&import)).await;
+    assert!(error.contains("wasi:sockets/tcp@0.2.0 has more resources than there are"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(60));
+}
+
 /// Proposals that no toolchain for apps emits: each refused by its own name where it has one, whatever the engine could do.
 #[tokio::test]
 async fn g28_what_no_app_is_written_in_is_refused() {
@@ -255,12 +267,15 @@ async fn what_the_runtime_cannot_give_is_refused_at_launch() {
     }
 }
 
+/// Five thousand calls in each other fit into the stack there usually is, and not into a smaller one.
 #[tokio::test]
 async fn a_smaller_stack_ends_a_recursion_earlier() {
-    let small = RuntimeLimits { stack: ByteSize::kib(64), backtrace_frames: 2, ..runtime_limits() };
-    let (runtime, _, _dir) = counting(small);
-    let hostile = crate::fixture::example("hostile");
-    let app = Setup::of(hostile).launch_on(&runtime).await.unwrap();
-    let error = app.executor.execute(call("recurse", "{}")).await.err().unwrap();
+    let nested = Handmade::new(&[("execute", "(call $down (i32.const 5000)) (call $answer (i32.const 200))")])
+        .with("(func $down (param i32) (if (local.get 0) (then (call $down (i32.sub (local.get 0) (i32.const 1))))))");
+    let app = nested.setup().launch().await;
+    assert_eq!(app.executor.execute(call("x", "{}")).await.unwrap().status, 200);
+    let (runtime, _, _dir) = counting(RuntimeLimits { stack: ByteSize::kib(64), ..runtime_limits() });
+    let app = nested.setup().launch_on(&runtime).await.unwrap();
+    let error = app.executor.execute(call("x", "{}")).await.err().unwrap();
     assert_eq!(error.limit(), Some("stack"), "{error}");
 }

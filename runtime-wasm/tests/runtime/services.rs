@@ -36,10 +36,17 @@ async fn a_call_that_cannot_be_made_is_an_rpc_error() {
         (json!({"app": "", "operation": "x"}), "StatusCode::InvalidArgument"),
         (json!({"app": "x", "operation": ""}), "StatusCode::InvalidArgument"),
         (json!({"app": "x", "operation": "x", "mode": "root"}), "StatusCode::InvalidArgument"),
+        (json!({"app": "x".repeat(257), "operation": "x"}), "StatusCode::InvalidArgument: a name is longer"),
+        (json!({"app": "x", "operation": "x".repeat(1 << 20)}), "StatusCode::InvalidArgument: a name is longer"),
+        (
+            json!({"app": "x", "operation": "x", "connection": "x".repeat(257)}),
+            "StatusCode::InvalidArgument: a name is",
+        ),
         (
             json!({"app": "x", "operation": "x", "params": "[1]"}),
             "StatusCode::InvalidArgument: params: not a JSON object",
         ),
+        (json!({"app": "x", "operation": "x", "runAs": "user:root"}), "StatusCode::PermissionDenied: no configuration"),
         (json!({"app": "large", "operation": "x"}), "StatusCode::ResourceExhausted"),
     ] {
         let answer = app.ask("invoke", params.clone()).await;

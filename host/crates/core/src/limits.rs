@@ -94,7 +94,8 @@ pub struct Limits {
     pub handles: usize,
     /// Bytes a guest may pass to the host in one call of an import. Against huge lists lifted into host memory.
     pub hostcall_bytes: ByteSize,
-    /// Names and values of one `wasi:http` header collection. Against headers piled up in host memory.
+    /// Names and values of one `wasi:http` header collection; 256 times that in all collections, paths and authorities of
+    /// one call. Against requests piled up in host memory.
     pub field_bytes: ByteSize,
     /// Random bytes in one call of `wasi:random`. Against draining time out of the machine's generator.
     pub random_bytes: ByteSize,

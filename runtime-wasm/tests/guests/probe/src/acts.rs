@@ -1,6 +1,6 @@
 use crate::exports::gestalt::provider::app_provider::{Context, ExecuteRequest, OperationResult, RpcError};
 use crate::gestalt::provider::app::{InvokeRequest, invoke};
-use crate::gestalt::provider::common::{StatusCode, Timestamp};
+use crate::gestalt::provider::common::{StatusCode, Subject, Timestamp};
 use crate::gestalt::provider::runtime_log_host::{LogEntry, LogStream, append_logs};
 use crate::gestalt::provider::{authorization, cache, indexeddb, s3};
 use crate::wasi::clocks::monotonic_clock;
@@ -209,7 +209,14 @@ fn call(context: &Context, params: &Value) -> Value {
         instance: String::new(),
         idempotency_key: "key".into(),
         credential_mode: text_of(params, "mode").to_owned(),
-        run_as: None,
+        run_as: params["runAs"].as_str().map(|id| Subject {
+            id: id.to_owned(),
+            credential_subject_id: None,
+            email: String::new(),
+            display_name: String::new(),
+            scopes: vec![],
+            permissions: vec![],
+        }),
     };
     match invoke(context, &request) {
         Ok(result) => json!({
