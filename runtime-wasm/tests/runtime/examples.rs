@@ -84,8 +84,8 @@ async fn hostile_reaches_nothing() {
 async fn hostile_is_contained() {
     let bound = |l: &mut Limits| {
         l.memory = ByteSize::mib(64);
-        l.cpu_time = Duration::from_secs(1);
-        l.timeout = Duration::from_secs(5);
+        l.cpu_time = Duration::from_secs(3);
+        l.timeout = Duration::from_secs(10);
         l.handles = 1000;
         l.log_per_call = ByteSize::kib(8);
         // It does nothing but trap here.
