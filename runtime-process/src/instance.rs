@@ -236,7 +236,7 @@ fn gate(
     sockets: &SocketDir,
 ) -> Result<Option<Gate>, ProcessError> {
     let Some(confine) = &spec.confine else { return Ok(None) };
-    let view = View { sockets: vec![sockets.path().to_owned()], ..View::default() };
+    let view = View { sockets: Some(sockets.path().to_owned()), ..View::default() };
     Gate::build(confine, &spec.app, &spec.command, env, &spec.env, view).map(Some)
 }
 

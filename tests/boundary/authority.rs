@@ -1,6 +1,8 @@
 //! The one certificate authority of the namespace: `server.egress.caFile` trusts it, and it signs for whoever is asked for.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName, DnType, IsCa, KeyPair,
+};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -12,8 +14,16 @@ use std::sync::{Arc, LazyLock};
 static ISSUER: LazyLock<CertifiedIssuer<'static, KeyPair>> = LazyLock::new(|| {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name = called("the namespace's authority");
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 });
+
+/// A subject that is nobody else's: OpenSSL takes a certificate whose issuer is called like itself for its own issuer.
+fn called(name: &str) -> DistinguishedName {
+    let mut called = DistinguishedName::new();
+    called.push(DnType::CommonName, name);
+    called
+}
 
 /// The certificate to trust, as PEM.
 pub(crate) fn pem() -> String {
@@ -30,7 +40,8 @@ impl ResolvesServerCert for Certificates {
         let name = hello.server_name().map_or_else(|| self.0.to_string(), str::to_owned);
         let name = if name.starts_with("mallory.") { "evil.test".to_owned() } else { name };
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![name]).unwrap();
+        let mut params = CertificateParams::new(vec![name.clone()]).unwrap();
+        params.distinguished_name = called(&name);
         params.custom_extensions.push(revocation());
         let certificate = params.signed_by(&key, &*ISSUER).unwrap();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));

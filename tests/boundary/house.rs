@@ -1,14 +1,14 @@
 //! The daemons of the namespace: one per kind of server configuration, each with an app of its own for every row, so
 //! that what is recorded about an app was caused by its row.
 
-use crate::authority;
 use crate::row::{Row, rows};
+use crate::{authority, native};
 use gestalt_tests::examples::{app, package};
 use gestalt_tests::{Client, Exit, Served, eventually, root};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, Once};
 use tempfile::TempDir;
 
@@ -25,13 +25,15 @@ pub(crate) enum Kind {
     Frugal,
     /// A management listener on every address there is.
     Wide,
+    /// Apps that are processes, on the published SDK.
+    Native,
 }
 
 impl Kind {
     /// Every attempt has its record, so that each row can look at its own.
     fn server(self) -> &'static str {
         match self {
-            Self::Strict => "defaultAction: deny, audit: {allowed: all}",
+            Self::Strict | Self::Native => "defaultAction: deny, audit: {allowed: all}",
             Self::Open => "defaultAction: allow, audit: {allowed: all}",
             Self::Lifted => {
                 "defaultAction: deny, audit: {allowed: all}, allowedNetworks: ['10.1.2.3/32:80', '[fd00:1::/64]:80'], dns: {hosts: {pinned.test: [93.184.216.77]}}"
@@ -48,6 +50,7 @@ impl Kind {
         match self {
             Self::Strict => Some(([127, 0, 0, 1], 9090).into()),
             Self::Wide => Some(([0, 0, 0, 0], 9091).into()),
+            Self::Native => Some(([127, 0, 0, 1], 9092).into()),
             Self::Open | Self::Lifted | Self::Frugal => None,
         }
     }
@@ -70,7 +73,7 @@ pub(crate) struct House {
     pub(crate) operator: Client,
     /// Records that rows have accounted for, by app.
     pub(crate) expected: Mutex<BTreeMap<String, usize>>,
-    _packages: TempDir,
+    packages: TempDir,
 }
 
 static OPEN: Mutex<BTreeMap<Kind, Arc<House>>> = Mutex::new(BTreeMap::new());
@@ -117,6 +120,7 @@ fn start(kind: Kind) -> House {
     std::fs::write(&ca, authority::pem()).unwrap();
     let manifest = package(&packages.path().join("corpus"), "entrypoint: {artifactPath: corpus.wasm}\nspec: {}\n", &[]);
     std::fs::copy(corpus(), manifest.with_file_name("corpus.wasm")).unwrap();
+    let manifest = if kind == Kind::Native { native::hostile(&packages.path().join("hostile")) } else { manifest };
     let mut config = format!(
         "server:\n  egress: {{{}, caFile: {ca:?}}}\n\
          runtime:\n  providers:\n    wasm: {{driver: wasm, config: {{templates: {{{TEMPLATES}}}}}}}\napps:\n",
@@ -134,13 +138,15 @@ fn start(kind: Kind) -> House {
     }
     // Compiled once, before a hundred apps ask for it at the same time.
     static COMPILED: Once = Once::new();
-    COMPILED.call_once(|| drop(serve(&format!("apps:\n{}", app("first", &manifest, "")))));
+    if kind != Kind::Native {
+        COMPILED.call_once(|| drop(serve(&format!("apps:\n{}", app("first", &manifest, "")))));
+    }
     RUNTIME.block_on(async {
         let served = Served::start(&config);
         let client = served.listening().await;
         let operator = kind.management().map_or(client, |address| Client::new(([127, 0, 0, 1], address.port()).into()));
         eventually("readiness", || async { (operator.get("/ready").await.code() == 200).then_some(()) }).await;
-        House { served, client, operator, expected: Mutex::default(), _packages: packages }
+        House { served, client, operator, expected: Mutex::default(), packages }
     })
 }
 
@@ -148,6 +154,21 @@ impl House {
     /// What is recorded about the outgoing requests of an app.
     pub(crate) fn records(&self, app: &str) -> Vec<Record> {
         records(&self.served.log(), app)
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> i32 {
+        self.served.pid()
+    }
+
+    /// Where its packages lie.
+    pub(crate) fn packages(&self) -> &Path {
+        self.packages.path()
+    }
+
+    /// What it keeps to itself: its configuration and what it prepares.
+    pub(crate) fn secrets(&self) -> [PathBuf; 3] {
+        ["base.yaml", "config.yaml", "artifacts"].map(|name| self.served.dir().join(name))
     }
 
     /// What it has logged so far.

@@ -23,6 +23,7 @@ mod framing;
 mod house;
 mod names;
 mod names_and_addresses;
+mod native;
 mod network;
 mod packages;
 mod ports;

@@ -4,7 +4,9 @@ use crate::canary::{self, Arrival};
 use crate::house::{self, House, Kind, RUNTIME, Record};
 use crate::names::{self, Question};
 use crate::network::Counters;
-use crate::{ambient, confusion, exhaustion, framing, names_and_addresses, packages, ports, redirects, spelling};
+use crate::{
+    ambient, confusion, exhaustion, framing, names_and_addresses, native, packages, ports, redirects, spelling,
+};
 use gestalt_tests::Answer;
 use serde_json::{Value, json};
 use std::sync::{Arc, PoisonError};
@@ -53,6 +55,7 @@ pub(crate) fn rows() -> Vec<Row> {
         ambient::rows(),
         exhaustion::rows(),
         packages::rows(),
+        native::rows(),
         confusion::rows(),
     ]
     .into_iter()
@@ -129,7 +132,8 @@ impl Site {
     /// One call of an app.
     pub(crate) fn call_app(&self, app: &str, attempt: &Value) -> Seen {
         names::take_asked();
-        assert!(canary::take(0).is_empty(), "somebody came whom no row expected");
+        let strangers = canary::take(0);
+        assert!(strangers.is_empty(), "somebody came whom no row expected: {strangers:?}");
         let before = Counters::read();
         let call = self.house.client.call(app, "attempt", attempt.to_string());
         let answer = RUNTIME.block_on(call);

@@ -42,6 +42,11 @@ impl Served {
         Self { child, dir }
     }
 
+    /// The directory that holds `base.yaml`, `config.yaml` and its `artifacts`.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// All it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap()

@@ -118,7 +118,7 @@ async fn native(
     command: AppCommand,
 ) -> anyhow::Result<Arc<dyn Executor>> {
     if !app.egress.credentials.is_empty() {
-        // A process sends its requests itself: there is nobody to put a credential into them.
+        // What a process sends is encrypted before the daemon gets it: there is nobody to put a credential into it.
         bail!("{}: apps.{}.egress.credentials: only for components and declared surfaces", app.egress.at, app.name);
     }
     let env = package::environment(app);

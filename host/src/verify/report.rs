@@ -78,8 +78,9 @@ impl Report {
                     .to_owned(),
             ),
             Form::Native => notes.push(
-                "It runs as a process of this machine, with the machine's network, files and users' rights. Nothing \
-                 enforces egress.allowedHosts on it, so there is no boundary to verify."
+                "It runs as a process of this machine. In the sandbox (egress.sandbox) it reaches what egress.allowedHosts \
+                 lists and no more, but for what goes on inside of TLS, which nobody sees; without, it has the machine's \
+                 network. Neither is what a component is held to, and this command does not try it."
                     .to_owned(),
             ),
         }

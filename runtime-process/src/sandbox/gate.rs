@@ -65,7 +65,7 @@ impl Gate {
         view.read
             .extend(sight::of_variables(|name| operator.get(name).map(Into::into).or_else(|| std::env::var_os(name))));
         view.hide.extend(confine.hide.iter().cloned());
-        let spellings = [&mut view.read, &mut view.hide, &mut view.sockets, &mut view.write];
+        let spellings = [&mut view.read, &mut view.hide, &mut view.write];
         spellings.into_iter().for_each(add_real_paths);
         let home = env.get(std::ffi::OsStr::new("HOME")).map(PathBuf::from);
         view.private.extend(home.filter(|home| home.is_absolute() && home.parent().is_some()));

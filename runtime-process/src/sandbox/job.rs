@@ -42,8 +42,8 @@ impl Job {
 pub(crate) struct View {
     /// Seen as they are, and not to be changed.
     pub(crate) read: Vec<PathBuf>,
-    /// Directories in which it may make sockets.
-    pub(crate) sockets: Vec<PathBuf>,
+    /// The directory of its sockets, seen at [`SOCKETS`](super::SOCKETS): nothing else can be made in it.
+    pub(crate) sockets: Option<PathBuf>,
     /// Directories in which it may make files.
     pub(crate) write: Vec<PathBuf>,
     /// Empty directories of its own.

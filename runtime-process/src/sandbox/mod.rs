@@ -52,6 +52,10 @@ pub const COMMAND: &str = "__confine";
 /// The proxy's port in a network where every port is free.
 const PROXY_PORT: u16 = 3128;
 
+/// Where a process with files of its own finds the directory of its sockets. Away from those it may write to: what holds
+/// for a directory holds for all below it.
+const SOCKETS: &str = "/run/gestalt";
+
 /// How an app's process is confined.
 #[derive(Clone)]
 pub struct Confine {

@@ -5,7 +5,7 @@
 //! process, which no network namespace and no rule about networks would stop anybody from connecting to.
 
 use super::job::View;
-use super::limits;
+use super::{SOCKETS, limits};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::utsname::uname;
 use nix::unistd::{chdir, getgid, getuid, pivot_root};
@@ -113,6 +113,7 @@ pub(super) fn enter(places: &[Place]) -> Result<Vec<String>, String> {
 
 /// What there will be, directories before what lies in them.
 fn places(view: &View) -> Vec<Place> {
+    let at = |path: &str, fate| Place { path: path.into(), fate, real: None };
     let of = |paths: &[PathBuf], fate| {
         let place = |path: &PathBuf| Place { path: path.clone(), fate, real: path.canonicalize().ok() };
         paths.iter().map(place).collect::<Vec<_>>()
@@ -124,7 +125,8 @@ fn places(view: &View) -> Vec<Place> {
         of(&["/tmp".into(), "/dev/shm".into()], Fate::Private),
         of(&view.hide, Fate::Hidden),
         of(&view.read, Fate::Read),
-        of(&[view.sockets.as_slice(), &view.write].concat(), Fate::Write),
+        of(&view.write, Fate::Write),
+        view.sockets.iter().map(|dir| Place { real: dir.canonicalize().ok(), ..at(SOCKETS, Fate::Write) }).collect(),
     ]
     .concat();
     // Of two words about one path the later one counts.

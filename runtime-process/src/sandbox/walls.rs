@@ -3,6 +3,7 @@
 //!
 //! Connections are not among it. In a network of its own a provider may well be several processes that talk to each other.
 
+use super::SOCKETS;
 use super::job::View;
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, RestrictionStatus, Ruleset,
@@ -39,7 +40,7 @@ fn places(view: &View) -> Vec<(PathBuf, BitFlags<AccessFs>)> {
     let devices = AccessFs::from_read(KNOWN) | AccessFs::WriteFile | AccessFs::IoctlDev;
     let sockets = AccessFs::from_read(KNOWN) | AccessFs::MakeSock | AccessFs::RemoveFile;
     let mut places = vec![(path("/"), AccessFs::from_read(KNOWN)), (path("/dev"), devices), (path("/proc"), devices)];
-    places.extend(view.sockets.iter().map(|path| (path.clone(), sockets)));
+    places.push((path(SOCKETS), sockets));
     let shared = ["/tmp", "/dev/shm"].map(path);
     let own = view.write.iter().chain(&view.private).chain(&shared);
     places.extend(own.map(|path| (path.clone(), AccessFs::from_all(KNOWN))));
