@@ -26,16 +26,19 @@ const MAX_FRAME: usize = 16_384;
 /// How much is read from the socket at a time.
 const CHUNK: usize = 16 << 10;
 
-/// The texts grpcio may write for a socket path, longest first.
+/// The texts grpcio may write for a socket by any of its paths, of each path the longest first.
 #[derive(Clone, Debug)]
-pub(crate) struct Authority([Box<[u8]>; 2]);
+pub(crate) struct Authority(Vec<Box<[u8]>>);
 
 impl Authority {
-    /// For a path made of `A-Z a-z 0-9 . _ / -` only, which leaves the slash as the one character to encode.
-    pub(crate) fn new(socket: &Path) -> Self {
-        let rooted = socket.to_string_lossy().replace('/', "%2F").into_bytes();
-        let bare = rooted.strip_prefix(b"%2F").unwrap_or(&rooted).into();
-        Self([rooted.into(), bare])
+    /// For paths made of `A-Z a-z 0-9 . _ / -` only, which leaves the slash as the one character to encode.
+    pub(crate) fn new<'a>(sockets: impl IntoIterator<Item = &'a Path>) -> Self {
+        let texts = |socket: &Path| {
+            let rooted = socket.to_string_lossy().replace('/', "%2F").into_bytes();
+            let bare = rooted.strip_prefix(b"%2F").unwrap_or(&rooted).to_vec();
+            [rooted, bare].map(Vec::into_boxed_slice)
+        };
+        Self(sockets.into_iter().flat_map(texts).collect())
     }
 
     /// Replaces every occurrence in place.
@@ -238,7 +241,7 @@ mod tests {
         for size in [1, 2, 7, 33, 100_000] {
             let mut out = Vec::new();
             let reader = Pieces(input.clone(), size);
-            Repaired::new(reader, Authority::new(Path::new(SOCKET))).read_to_end(&mut out).await.unwrap();
+            Repaired::new(reader, Authority::new([Path::new(SOCKET)])).read_to_end(&mut out).await.unwrap();
             assert!(out == expect, "in pieces of {size}");
         }
     }

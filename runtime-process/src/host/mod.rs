@@ -11,12 +11,14 @@ use crate::authority::Authority;
 use crate::error::ProcessError;
 use crate::output::AppLog;
 use crate::protocol::MAX_MESSAGE;
+use crate::sandbox;
 use crate::socket::SocketDir;
 use frames::Repaired;
 use gestalt_core::AppName;
 use gestalt_core::service::HostServices;
 use gestalt_proto::v1::app_server::AppServer;
 use gestalt_proto::v1::runtime_log_host_server::RuntimeLogHostServer;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -87,7 +89,9 @@ impl HostServer {
         let path = sockets.host_socket();
         let listener =
             UnixListener::bind(&path).map_err(|source| ProcessError::Listen { path: path.clone(), source })?;
-        let incoming = accept(listener, frames::Authority::new(&path));
+        // A confined process knows the socket by another path.
+        let inside = Path::new(sandbox::SOCKETS).join(path.file_name().unwrap_or_default());
+        let incoming = accept(listener, frames::Authority::new([path.as_path(), &inside]));
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let serving = Server::builder()

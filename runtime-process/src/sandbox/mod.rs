@@ -54,7 +54,7 @@ const PROXY_PORT: u16 = 3128;
 
 /// Where a process with files of its own finds the directory of its sockets. Away from those it may write to: what holds
 /// for a directory holds for all below it.
-const SOCKETS: &str = "/run/gestalt";
+pub(crate) const SOCKETS: &str = "/run/gestalt";
 
 /// How an app's process is confined.
 #[derive(Clone)]
