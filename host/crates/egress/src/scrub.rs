@@ -68,7 +68,7 @@ impl Scrubber {
     /// Among sorted needles those that begin alike stand together. Comparing with each would let a server that sends its
     /// answer byte by byte make a long time of it.
     fn open_end(&self, text: &[u8]) -> usize {
-        let longest = self.needles.iter().map(Vec::len).max().unwrap_or(1) - 1;
+        let longest = self.needles.iter().map(Vec::len).max().unwrap_or(0);
         let tail = text[text.len().saturating_sub(longest)..].to_ascii_lowercase();
         let begins = |end: &&[u8]| {
             let first = self.needles.partition_point(|needle| needle.as_slice() <= *end);
