@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     const TOKEN: &str = "s3cr3t/t0ken+\"x\"";
-    const ANGLED: &str = "s3cr3t<t0ken>&'x'";
+    const ANGLED: &str = "s3cr3t<t0ken>&'\"x";
 
     fn stars(text: &str, hidden: &str) -> String {
         text.replace(hidden, &"*".repeat(hidden.len()))
@@ -227,8 +227,8 @@ mod tests {
             "7333637233742F74306B656E2B227822",
             "s3cr3t/t0ken\\u002B\\u0022x\\u0022",
             "S3CR3T/T0KEN+\"X\"",
-            "s3cr3t\\u003ct0ken\\u003e\\u0026'x'",
-            "s3cr3t&lt;t0ken&gt;&amp;&#39;x&#39;",
+            "s3cr3t\\u003ct0ken\\u003e\\u0026'\\\"x",
+            "s3cr3t&lt;t0ken&gt;&amp;&#39;&quot;x",
         ] {
             let text = format!("a: {hidden}; {hidden}");
             assert_eq!(scrubber.text(&text), stars(&text, hidden), "{hidden}");
@@ -237,7 +237,8 @@ mod tests {
         for before in ["", "u", "us", "use", "user:"] {
             let encoded = STANDARD.encode(format!("{before}{TOKEN}:tail"));
             let clean = scrubber.text(&encoded).into_owned();
-            assert!(clean.matches('*').count() >= TOKEN.len(), "{before}: {encoded} {clean}");
+            // All but the two digits, at most, in which a neighbour has a part.
+            assert!(clean.matches('*').count() >= TOKEN.len() * 4 / 3 - 1, "{before}: {encoded} {clean}");
             assert_eq!(clean.len(), encoded.len());
         }
     }
