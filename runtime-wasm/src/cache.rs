@@ -58,7 +58,9 @@ impl Cache {
                 return Err(io::Error::new(ErrorKind::PermissionDenied, "belongs to another user"));
             }
             fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
-            room::sweep(&dir)?;
+            if let Err(error) = room::sweep(&dir) {
+                tracing::warn!(dir = %dir.display(), %error, "compile cache not swept");
+            }
             let stamp = AtomicU64::new(0);
             let key = key(&dir, &stamp)?;
             Ok((key, stamp))
@@ -107,10 +109,15 @@ impl Cache {
             file.write_all(artifact)
                 .and_then(|()| file.write_all(&mac.finalize().into_bytes()))
                 .and_then(|()| fs::rename(&temporary, &path))
-                .inspect_err(|_| drop(fs::remove_file(&temporary)))?;
-            room::make(&self.dir, &path, self.room)
+                .inspect_err(|_| drop(fs::remove_file(&temporary)))
         };
-        write().map_err(|source| WasmError::Cache { path: path.clone(), source: Arc::new(source) })
+        // What cannot be removed takes room, and keeps no app from its artifact.
+        let make_room = |()| {
+            if let Err(error) = room::make(&self.dir, &path, self.room) {
+                tracing::warn!(dir = %self.dir.display(), %error, "no room made in the compile cache");
+            }
+        };
+        write().map(make_room).map_err(|source| WasmError::Cache { path: path.clone(), source: Arc::new(source) })
     }
 
     /// Checks the tag at the end of an entry.

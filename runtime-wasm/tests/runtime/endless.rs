@@ -86,6 +86,28 @@ async fn g06_what_surrounds_a_call_is_bounded_with_it() {
     }
 }
 
+/// Waiting for nothing, again and again: each time the thread is given away, and all the same it ends.
+#[tokio::test]
+async fn g27_a_loop_that_waits_for_no_time_is_bounded() {
+    let imports = r#"
+        (import "wasi:clocks/monotonic-clock@0.2.12" "subscribe-duration" (func $pollable (param i64) (result i32)))
+        (import "wasi:io/poll@0.2.12" "[method]pollable.block" (func $wait (param i32)))
+        (import "wasi:io/poll@0.2.12" "[resource-drop]pollable" (func $drop (param i32)))"#;
+    let body = "(local $p i32)
+        (loop
+            (local.set $p (call $pollable (i64.const 0)))
+            (call $wait (local.get $p))
+            (call $drop (local.get $p))
+            (br 0))
+        (unreachable)";
+    let patient = |l: &mut Limits| {
+        short(l);
+        l.timeout = Duration::from_secs(60);
+    };
+    let app = Handmade::new(&[("execute", body)]).importing(imports).setup().limits(patient).launch().await;
+    assert_eq!(failure(&app).await, SPENT);
+}
+
 /// Instances that are to stand by start in the slow lane, as calls do: a start that works for a fifth of a second or more is
 /// hardly seen on the one thread there is here.
 #[tokio::test]

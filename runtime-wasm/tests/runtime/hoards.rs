@@ -166,7 +166,7 @@ async fn g08_a_list_of_very_many_pollables_is_too_much_for_one_call() {
         Handmade { pages, ..Handmade::new(&[("execute", body.leak())]).importing(imports) }
     };
     // Each entry of the list is lent for the call, and counts as a handle.
-    let error = status(&launched(polling(100_000, 16)).await).await.unwrap_err();
+    let error = status(&launched(polling(50_000, 16)).await).await.unwrap_err();
     assert_eq!(error, "handles limit exceeded: more than 4096 handles");
     // As many as may be passed wait as one does.
     let short = |l: &mut Limits| (l.timeout, l.cpu_time) = (Duration::from_secs(2), Duration::from_secs(2));
