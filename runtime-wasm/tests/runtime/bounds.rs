@@ -211,13 +211,13 @@ async fn a_pool_short_of_memories_tables_or_stacks_makes_calls_wait() {
 async fn cpu_time_is_as_exact_as_the_clock_ticks() {
     let dir = tempfile::tempdir().unwrap();
     let work = "(local $i i32)
-        (loop (local.set $i (i32.add (local.get $i) (i32.const 1))) (br_if 0 (i32.lt_u (local.get $i) (i32.const 400000000))))
+        (loop (local.set $i (i32.add (local.get $i) (i32.const 1))) (br_if 0 (i32.lt_u (local.get $i) (i32.const 1200000000))))
         (call $answer (i32.const 200))";
     let working = Handmade::new(&[("execute", work)]);
     let ended = async |tick: Duration| {
         let limits = RuntimeLimits { epoch_interval: tick, ..runtime_limits() };
         let runtime = Runtime::build(settings(limits, dir.path().into())).unwrap();
-        let setup = working.setup().limits(|l| (l.cpu_time, l.breaker.traps) = (Duration::from_millis(30), 0));
+        let setup = working.setup().limits(|l| (l.cpu_time, l.breaker.traps) = (Duration::from_millis(100), 0));
         let app = setup.launch_on(&runtime).await.unwrap();
         let mut ended = Vec::new();
         for _ in 0..3 {
