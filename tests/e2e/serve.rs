@@ -85,11 +85,15 @@ async fn serves_until_told_to_stop() {
 /// Providers do not outlive a daemon that had no chance to stop them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn children_notice_a_killed_daemon() {
-    let config = ["apps:\n".to_owned(), app("native", &manifest("echo-native-rust"), "")];
-    let served = Served::start(&config.concat());
-    served.ready().await;
+    let confined = "egress: {allowedHosts: [allowed.test], sandbox: required}";
+    let entries =
+        [("native", ""), ("confined", confined)].map(|(name, more)| app(name, &manifest("echo-native-rust"), more));
+    let served = Served::start(&format!("apps:\n{}", entries.concat()));
+    let client = served.ready().await;
+    assert_eq!(client.call("confined", "echo", "{}").await.code(), 200, "{}", served.log());
     let children = served.children();
-    assert!(!children.is_empty());
+    // A guard each, and two processes above the one that is confined.
+    assert_eq!(children.len(), 6);
     served.signal(Signal::SIGKILL);
     served.exit().await;
     for pid in children {

@@ -29,4 +29,13 @@ fn every_promise_is_held_by_a_test() {
         promises += 1;
     }
     assert!(promises >= 10, "{promises} promises were found");
+    // Rows named elsewhere in the section, which says of native processes what the table says of components.
+    let section = section.split("\n## ").next().unwrap();
+    let is_row =
+        |name: &&str| name.len() == 3 && name.starts_with('n') && name[1..].bytes().all(|b| b.is_ascii_digit());
+    let rows: Vec<_> = section.split('`').skip(1).step_by(2).filter(is_row).collect();
+    assert!(rows.len() >= 19, "{rows:?}");
+    for name in rows {
+        assert!(tests.iter().any(|text| text.contains(&format!("fn {name}("))), "there is no row {name}");
+    }
 }

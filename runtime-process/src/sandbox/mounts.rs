@@ -47,8 +47,8 @@ const SYSTEM: [&str; 26] = [
     "/etc/timezone",
 ];
 
-/// Devices that hold nothing of anybody.
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// Devices that hold nothing of anybody. The terminal is not one of them: it may be the operator's.
+const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 
 /// Each directory of its own. They are memory, and count as it.
 const PRIVATE: &str = "size=64m,nr_inodes=64k,mode=0700";

@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
@@ -44,6 +44,8 @@ pub(crate) struct Client {
     app: AppName,
     shared: Arc<Shared>,
     active: ArcSwap<Active>,
+    /// Says that there are other rules now, to those whom they may end.
+    replaced: watch::Sender<()>,
     limits: EgressLimits,
     tls: TlsConnector,
     permits: Arc<Semaphore>,
@@ -69,6 +71,7 @@ impl Client {
             tls: tls::for_app(&shared.tls),
             permits: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
             waiting: AtomicUsize::new(0),
+            replaced: watch::Sender::new(()),
             requests: Mutex::new(Rate::new(limits.requests_per_minute, now)),
             lane,
             app,
@@ -78,12 +81,19 @@ impl Client {
         }
     }
 
-    /// Puts other rules in place, or none. They hold for the next request; one under way ends under those it began with.
+    /// Puts other rules in place, or none. They hold for the next request; one under way ends under those it began with,
+    /// and a tunnel, which may last, ends if they do not allow it.
     pub(crate) fn replace(&self, common: Arc<Common>, rules: Option<Rules>) {
         let version = self.active.load().version + 1;
         let (app, closed) = (self.app.clone(), rules.is_none());
         self.active.store(Arc::new(Active::new(app, rules, common, &self.shared.mint, version)));
+        self.replaced.send_replace(());
         tracing::info!(target: "gestalt::egress", app = %self.app, version, closed, "egress rules replaced");
+    }
+
+    /// Changes whenever the rules do.
+    pub(crate) fn replacements(&self) -> watch::Receiver<()> {
+        self.replaced.subscribe()
     }
 
     pub(crate) fn active(&self) -> Arc<Active> {

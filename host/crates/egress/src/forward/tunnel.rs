@@ -12,7 +12,7 @@ use http::{Method, Uri};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// A tunnel whose far end stands, and into which nothing was written yet. Dropping it closes the socket, returns the
@@ -23,6 +23,8 @@ pub(super) struct Tunnel {
     target: Target,
     far: Metered<TcpStream>,
     deadline: Instant,
+    client: Arc<Client>,
+    replacements: watch::Receiver<()>,
     _permit: OwnedSemaphorePermit,
     attempt: Attempt,
 }
@@ -33,6 +35,8 @@ impl Tunnel {
     /// # Errors
     /// As [`Outbound::send`](gestalt_core::egress::Outbound::send).
     pub(super) async fn open(client: &Arc<Client>, uri: &Uri) -> Result<Self, EgressError> {
+        // Before the rules are looked at: what replaces them later is noticed.
+        let replacements = client.replacements();
         let active = client.active();
         let deadline = Instant::now() + active.common.connect.total_timeout;
         let mut attempt =
@@ -40,13 +44,14 @@ impl Tunnel {
         match reach(client, &active, uri, &mut attempt).await {
             Ok((target, stream, permit)) => {
                 let far = Metered::new(stream, Arc::clone(attempt.traffic()));
-                Ok(Self { active, target, far, deadline, _permit: permit, attempt })
+                let client = Arc::clone(client);
+                Ok(Self { active, target, far, deadline, client, replacements, _permit: permit, attempt })
             }
             Err(refusal) => Err(attempt.fail(refusal)),
         }
     }
 
-    /// Carries bytes until either end has enough, or a bound is reached. Nothing is carried before the app has begun a
+    /// Carries bytes until either end has enough, a bound is reached, or other rules do not allow it. Nothing is carried before the app has begun a
     /// TLS handshake with the host the tunnel was opened for.
     pub(super) async fn run(mut self, mut near: impl AsyncRead + AsyncWrite + Unpin) {
         let end = self.carry(&mut near).await;
@@ -56,15 +61,22 @@ impl Tunnel {
     }
 
     async fn carry(&mut self, near: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<(), Refusal> {
-        let first = hello::read(near, &self.target.host).await?;
-        let settings = &self.active.common.connect;
+        let Self { active, target, far, deadline, client, replacements, attempt, .. } = self;
+        let settings = &active.common.connect;
         let bounds =
             relay::Bounds { idle: settings.idle_timeout, sent: settings.max_sent.0, received: settings.max_received.0 };
         let carried = async {
-            self.far.write_all(&first).await.map_err(|_| relay::End::Closed)?;
-            relay::run(near, &mut self.far, bounds, self.attempt.traffic()).await
+            let first = hello::read(near, &target.host).await?;
+            let carried = async {
+                far.write_all(&first).await.map_err(|_| relay::End::Closed)?;
+                relay::run(near, far, bounds, attempt.traffic()).await
+            };
+            Ok(timeout_at(*deadline, carried).await.unwrap_or(Err(relay::End::Total)))
         };
-        let end = timeout_at(self.deadline, carried).await.unwrap_or(Err(relay::End::Total));
+        let end = tokio::select! {
+            carried = carried => carried,
+            refusal = revocation(client, target, replacements) => Err(refusal),
+        }?;
         match end {
             Ok(()) | Err(relay::End::Closed) => Ok(()),
             Err(relay::End::Idle) => Err(late("egress.connect.idleTimeout")),
@@ -73,6 +85,22 @@ impl Tunnel {
                 .map_err(|refusal: Refusal| refusal.with_limit("egress.connect.maxSent")),
             Err(relay::End::Received) => Err(EgressError::ResponseTooLarge(settings.max_received).into())
                 .map_err(|refusal: Refusal| refusal.with_limit("egress.connect.maxReceived")),
+        }
+    }
+}
+
+/// Ends with the refusal of the first rules in place of the tunnel's that do not allow its target.
+async fn revocation(client: &Client, target: &Target, replacements: &mut watch::Receiver<()>) -> Refusal {
+    loop {
+        // The sender is the client's, and there as long as it is.
+        if replacements.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        let active = client.active();
+        if let Err(refusal) = active.admit(target)
+            && !active.observes()
+        {
+            return refusal;
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The way out as a proxy: rows E12 and N10–N13, and the bounds of tunnels.
 
-use crate::support::{Desk, Server, Setup, get, ok, read_head};
+use crate::support::{Desk, Server, Setup, allowing, get, ok, read_head};
 use crate::tls::Authority;
-use gestalt_core::audit;
 use gestalt_core::egress::{ConnectSettings, Mode};
 use gestalt_core::limits::ByteSize;
+use gestalt_core::{AppName, audit};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use rustls_pki_types::ServerName;
 use std::net::SocketAddr;
@@ -472,4 +472,33 @@ async fn a_component_gets_no_tunnel() {
     let mut request = get("http://allowed.test/");
     *request.method_mut() = http::Method::CONNECT;
     desk.refused(request, "MethodInvalid", "method_invalid", &[]).await;
+}
+
+/// A tunnel may last; rules that would not have opened it end it.
+#[tokio::test]
+async fn h16_rules_that_are_narrowed_end_tunnels() {
+    let mut server = listening().await;
+    let proxy = Proxy::before(&server, Setup::new());
+    let open = async || {
+        let mut stream = proxy.tunnel(&format!("allowed.test:{}", server.address().port())).await.unwrap();
+        stream.write_all(&hello("allowed.test", true)).await.unwrap();
+        stream.read_exact(&mut [0; 4]).await.unwrap();
+        stream
+    };
+    let mut stream = open().await;
+    let reload = |hosts: &[&str]| {
+        let app = AppName::parse("probe").unwrap();
+        proxy.desk.egress.reload(proxy.desk.settings.clone(), [(app, allowing(hosts))].into());
+    };
+    reload(&["allowed.test", "other.test"]);
+    stream.write_all(b"more").await.unwrap();
+    stream.read_exact(&mut [0; 4]).await.unwrap();
+    reload(&["other.test"]);
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert!(rest.is_empty() && server.report().await.ends_with(" bytes"));
+    let record = proxy.record().await;
+    assert_eq!(record.denied.map(|d| d.as_str()), Some("host_not_allowed"), "{record:?}");
+    let (status, _) = proxy.tunnel(&format!("allowed.test:{}", server.address().port())).await.unwrap_err();
+    assert_eq!(status, 403);
 }
