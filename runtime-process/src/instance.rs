@@ -11,9 +11,12 @@ use crate::socket::SocketDir;
 use crate::spec::ProcessSpec;
 use gestalt_core::service::HostServices;
 use hyper_util::rt::TokioIo;
+use nix::fcntl::OFlag;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::future::Future;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -150,7 +153,7 @@ impl Starting {
             Some(gate) => Some(self.let_pass(gate).await?),
             None => None,
         };
-        while UnixStream::connect(&socket).await.is_err() {
+        while connect(&socket).await.is_err() {
             self.check_alive().await?;
             self.check_time()?;
             sleep(POLL).await;
@@ -245,16 +248,42 @@ async fn negotiate(socket: &Path) -> Result<Result<Peer, ProcessError>, Status> 
     Peer::negotiate(channel).await
 }
 
+/// Connects to what a process has put at `socket`, which lies in a directory of its own. If that is no socket but a link
+/// to somebody else's, it is not followed: the daemon may reach sockets that the process may not.
+async fn connect(socket: &Path) -> std::io::Result<UnixStream> {
+    let flags = (OFlag::O_PATH | OFlag::O_NOFOLLOW).bits();
+    let place = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(socket)?;
+    UnixStream::connect(format!("/proc/self/fd/{}", place.as_raw_fd())).await
+}
+
 /// A channel to a Unix socket. The origin is one every HTTP/2 library takes for an authority: a path would be refused by
 /// Rust providers.
 async fn dial(socket: PathBuf) -> Result<Channel, tonic::transport::Error> {
     let connector = tower::service_fn(move |_| {
         let socket = socket.clone();
-        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+        async move { connect(&socket).await.map(TokioIo::new) }
     });
     Endpoint::from_static("http://localhost")
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .connect_with_connector(connector)
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::UnixListener;
+
+    #[tokio::test]
+    async fn a_socket_is_connected_to_and_a_link_to_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (own, foreign) = (dir.path().join("app.sock"), dir.path().join("docker.sock"));
+        let listener = UnixListener::bind(&foreign).unwrap();
+        std::os::unix::fs::symlink(&foreign, &own).unwrap();
+        assert!(connect(&own).await.is_err());
+        assert!(connect(&dir.path().join("gone")).await.is_err());
+        let (near, far) = tokio::join!(connect(&foreign), listener.accept());
+        assert!(near.is_ok() && far.is_ok());
+    }
 }

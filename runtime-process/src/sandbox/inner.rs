@@ -60,14 +60,16 @@ fn confine(job: &Job, missing: &mut Vec<String>) -> Result<bool, String> {
     calls::filter(job.namespaces).map(|()| own_files)
 }
 
-/// A process of root's would have every capability in its namespaces again once it executes something.
+/// For good: out of the bounding set as well, from which a process of root's would have them again once it executes
+/// something.
 fn drop_privileges() -> Result<(), caps::errors::CapsError> {
     for capability in caps::runtime::thread_all_supported() {
         if caps::has_cap(None, caps::CapSet::Bounding, capability)? {
             caps::drop(None, caps::CapSet::Bounding, capability)?;
         }
     }
-    for set in [caps::CapSet::Inheritable, caps::CapSet::Effective, caps::CapSet::Permitted] {
+    use caps::CapSet::{Ambient, Effective, Inheritable, Permitted};
+    for set in [Ambient, Inheritable, Effective, Permitted] {
         caps::clear(None, set)?;
     }
     Ok(())

@@ -4,10 +4,10 @@
 //! The daemon does not start the provider. It starts itself, as `gestaltd __confine <job>`, and two small processes of it
 //! stay above the provider for as long as it lives:
 //!
-//! 1. [`outer`] goes into new namespaces, makes the one listener there is in them, and hands its descriptor to the daemon
+//! 1. `outer` goes into new namespaces, makes the one listener there is in them, and hands its descriptor to the daemon
 //!    (`SCM_RIGHTS`). From then on whoever is accepted there is the app: there is nobody else who could connect, so there
 //!    is no token that could be stolen.
-//! 2. [`inner`] is the first process of the new process namespace. It makes the file system (`mounts`), sets limits,
+//! 2. `inner` is the first process of the new process namespace. It makes the file system (`mounts`), sets limits,
 //!    gives up its privileges, puts up a second wall (`walls`: Landlock) and the filter (`calls`), starts the provider and
 //!    reaps. With it ends everything that was started inside.
 //!

@@ -17,6 +17,7 @@ const GRACE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 /// Runs the job in namespaces of its own. Standard input is the daemon's socket.
 pub(super) fn run(mut job: Job) -> Result<ExitCode, String> {
+    close_others();
     // For the provider, which gets them as part of the same process group. This process ends when that has.
     let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
     signals.thread_block().map_err(|error| format!("signal mask: {error}"))?;
@@ -37,6 +38,9 @@ pub(super) fn run(mut job: Job) -> Result<ExitCode, String> {
     drop(listener);
     job.inner = true;
     let own = daemon.try_clone_to_owned().map_err(|error| format!("handover: {error}"))?;
+    if job.namespaces {
+        keep_privileges().map_err(|error| format!("privileges: {error}"))?;
+    }
     let mut child = Command::new("/proc/self/exe")
         .args([COMMAND, &job.print()?])
         .stdin(Stdio::from(own))
@@ -45,6 +49,19 @@ pub(super) fn run(mut job: Job) -> Result<ExitCode, String> {
     let status = wait(&mut child, daemon).map_err(|error| format!("second process: {error}"))?;
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
+}
+
+/// Closes all descriptors but the standard streams: whoever started the daemon may have left it some, and an open file is
+/// not subject to what can be seen. To be called while this process has opened none itself.
+fn close_others() {
+    let listed = fs::read_dir("/proc/self/fd").map(|listed| {
+        let numbers = listed.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        numbers.collect::<Vec<_>>()
+    });
+    for descriptor in listed.unwrap_or_else(|_| (0..1024).collect()).into_iter().filter(|number| *number > 2) {
+        // EBADF: that of the listing itself.
+        let _ = nix::unistd::close(descriptor);
+    }
 }
 
 /// New namespaces of every kind, with the same user in them as outside.
@@ -74,6 +91,16 @@ fn enter() -> Result<(), String> {
              kernel.apparmor_restrict_unprivileged_userns, or the container's seccomp profile"
         )),
     }
+}
+
+/// Sees to it that the second process has the privileges that this one has in its new namespaces: executing something
+/// takes them from everybody but root. It gives them up by itself, once it has done what takes them.
+fn keep_privileges() -> Result<(), caps::errors::CapsError> {
+    for capability in caps::read(None, caps::CapSet::Permitted)? {
+        caps::raise(None, caps::CapSet::Inheritable, capability)?;
+        caps::raise(None, caps::CapSet::Ambient, capability)?;
+    }
+    Ok(())
 }
 
 /// Waits for the end of the second process, and ends this one, and it with it, some time after the daemon has gone.
