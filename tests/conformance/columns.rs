@@ -46,7 +46,8 @@ impl Column {
                 examples::declarative_for(&packages.path().join("echo"), &format!("http://upstream.test:{port}"))
             }
         };
-        let leave = "egress: {allowedHosts: [upstream.test]}";
+        // Native columns run in the sandbox, or not at all.
+        let leave = "egress: {allowedHosts: [upstream.test], sandbox: required}";
         let (below, above) = ("{app: target, operation: echo}, {app: caller, operation: descend.0}", ["echo", "fail"]);
         let grants =
             if helpers == ["target", "caller"] { format!("invokes: [{below}], {leave}") } else { leave.to_owned() };

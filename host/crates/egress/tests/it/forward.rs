@@ -502,3 +502,39 @@ async fn h16_rules_that_are_narrowed_end_tunnels() {
     let (status, _) = proxy.tunnel(&format!("allowed.test:{}", server.address().port())).await.unwrap_err();
     assert_eq!(status, 403);
 }
+
+/// Connections that are held and not used are few, and do not stay; what is more than the bound waits.
+#[tokio::test]
+async fn connections_to_a_proxy_are_few() {
+    let server = Server::answering("127.0.0.2", ok()).await;
+    let proxy = Proxy::before(&server, Setup::new().limits(|limits| limits.connections = 1));
+    let uri = server.uri("allowed.test", "/");
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        // Answered, and kept.
+        let mut stream = proxy.connect().await;
+        stream.write_all(format!("GET {uri} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+        assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
+        held.push(stream);
+    }
+    let mut fifth = Box::pin(proxy.get(&uri));
+    assert!(tokio::time::timeout(Duration::from_millis(200), &mut fifth).await.is_err(), "there was a fifth");
+    held.pop();
+    assert_eq!(fifth.await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_head_is_not_waited_for() {
+    let server = Server::answering("127.0.0.2", ok()).await;
+    let proxy = Proxy::before(&server, Setup::new());
+    for start in ["", "GET http://allowed.test/ HTTP/1.1\r\nx: "] {
+        let mut stream = proxy.connect().await;
+        stream.write_all(start.as_bytes()).await.unwrap();
+        let before = tokio::time::Instant::now();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(before.elapsed() >= Duration::from_secs(30), "{start:?}");
+        assert!(!answer.starts_with(b"HTTP/1.1 2"), "{start:?}");
+    }
+    assert_eq!(server.accepted(), 0);
+}
