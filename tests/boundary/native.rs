@@ -16,7 +16,7 @@ const CONFINED: &[(&str, &str)] = &[("", "egress: {allowedHosts: [allowed.test, 
 /// Two apps, each with a host of its own.
 const NEIGHBOURS: &[(&str, &str)] = &[
     ("", "egress: {allowedHosts: [allowed.test], sandbox: required}"),
-    ("-other", "egress: {allowedHosts: [other.test], sandbox: required}"),
+    ("-other", "egress: {allowedHosts: [other.test]}"),
 ];
 /// No app at all: the row starts a daemon of its own.
 const NONE: &[(&str, &str)] = &[];

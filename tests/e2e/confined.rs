@@ -22,7 +22,7 @@ fn confined(script: &str) -> (Value, String) {
     let text = |text: &str| json!({"Unix": text.as_bytes()});
     // As the daemon writes it.
     let job = json!({
-        "inner": false, "required": true, "namespaces": false, "missing": [],
+        "inner": false, "probe": false, "required": true, "namespaces": false, "missing": [],
         "view": {"read": [], "sockets": null, "write": [], "private": [], "hide": []},
         "program": "/bin/sh", "args": [text("-c"), text(script)], "workdir": "/",
     });

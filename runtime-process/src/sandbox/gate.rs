@@ -71,6 +71,7 @@ impl Gate {
         view.private.extend(home.filter(|home| home.is_absolute() && home.parent().is_some()));
         let job = Job {
             inner: false,
+            probe: false,
             required: confine.required,
             namespaces: false,
             missing: Vec::new(),

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub(super) struct Job {
     /// Whether this is for the second of the two processes.
     pub(super) inner: bool,
+    /// Whether this is only to find out if namespaces are of any use here.
+    pub(super) probe: bool,
     /// Whether what cannot be done is an error.
     pub(super) required: bool,
     /// Whether there are namespaces. The first process's word to the second.
@@ -69,6 +71,7 @@ mod tests {
     fn a_job_is_read_as_it_is_written() {
         let job = Job {
             inner: true,
+            probe: false,
             required: false,
             namespaces: true,
             missing: vec!["x".into()],

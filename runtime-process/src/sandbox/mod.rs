@@ -81,6 +81,7 @@ impl fmt::Debug for Confine {
 #[cfg(target_os = "linux")]
 pub fn run(job: &str) -> ExitCode {
     let ended = match job::Job::parse(job) {
+        Ok(job) if job.probe => outer::probe(&job),
         Ok(job) if job.inner => inner::run(&job),
         Ok(job) => outer::run(job),
         Err(error) => Err(error),

@@ -1,7 +1,7 @@
 //! The first of the two processes: new namespaces, and what has to be done from their edge.
 
 use super::job::Job;
-use super::{COMMAND, handover, loopback};
+use super::{COMMAND, handover, loopback, mounts};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{getgid, getuid};
@@ -23,7 +23,9 @@ pub(super) fn run(mut job: Job) -> Result<ExitCode, String> {
     signals.thread_block().map_err(|error| format!("signal mask: {error}"))?;
     let stdin = std::io::stdin();
     let daemon = stdin.as_fd();
-    let listener = match enter() {
+    // There is no way back out of a namespace. Where less will do, somebody else tries first.
+    let usable = if job.required { Ok(()) } else { try_out(&job) };
+    let listener = match usable.and_then(|()| enter()) {
         Ok(()) => {
             job.namespaces = true;
             loopback::set_up().map_err(|error| format!("loopback interface: {error}"))?;
@@ -49,6 +51,23 @@ pub(super) fn run(mut job: Job) -> Result<ExitCode, String> {
     let status = wait(&mut child, daemon).map_err(|error| format!("second process: {error}"))?;
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
+}
+
+/// Finds out in a process apart whether namespaces can be had, and used once one is there: some systems let everybody
+/// make them, and take every right in them away.
+fn try_out(job: &Job) -> Result<(), String> {
+    let job = Job { probe: true, ..job.clone() };
+    let mut command = Command::new("/proc/self/exe");
+    let tried = command.args([COMMAND, &job.print()?]).stdin(Stdio::null()).stderr(Stdio::piped()).output();
+    let tried = tried.map_err(|error| format!("not tried: {error}"))?;
+    if tried.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&tried.stderr).trim().to_owned()) }
+}
+
+/// What [`try_out`] starts: goes into namespaces, and does there what is done first.
+pub(super) fn probe(job: &Job) -> Result<ExitCode, String> {
+    enter()?;
+    loopback::set_up().map_err(|error| format!("loopback interface: {error}"))?;
+    mounts::prepare(&job.view).map(|_| ExitCode::SUCCESS)
 }
 
 /// Closes all descriptors but the standard streams: whoever started the daemon may have left it some, and an open file is
