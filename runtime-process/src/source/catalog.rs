@@ -46,8 +46,11 @@ pub async fn export(
         all.insert(format!("GESTALT_{era}_NAME").into(), app.as_str().into());
         all.insert(format!("GESTALT_{era}_WRITE_CATALOG").into(), written.clone().into());
     }
+    let unconfined = builder(command, all.clone());
+    // Also where it is confined: how that is done is no operator's concern.
+    let line = phase::command_line(&unconfined);
     match confine {
-        None => phase::run("catalog", builder(command, all), Stdio::null(), TIMEOUT).await?,
+        None => phase::run("catalog", line, unconfined, Stdio::null(), TIMEOUT).await?,
         Some(confine) => {
             let view = View { write: vec![private.path().to_owned()], ..View::default() };
             let mut gate = Gate::build(confine, app, command, &all, env, view)?;
@@ -62,7 +65,7 @@ pub async fn export(
             tokio::select! {
                 biased;
                 Err(reason) = passed => return Err(ProcessError::Sandbox { reason, output: Output::default() }),
-                ran = phase::run("catalog", builder, stdin, TIMEOUT) => ran?,
+                ran = phase::run("catalog", line, builder, stdin, TIMEOUT) => ran?,
             }
         }
     }

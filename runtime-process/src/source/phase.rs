@@ -3,11 +3,9 @@
 use super::{SourcePackage, Step, inside, platform, stale};
 use crate::error::{Output, ProcessError};
 use crate::output::{Tail, each_line};
-use crate::sandbox;
 use crate::spec::AppCommand;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -45,7 +43,7 @@ pub(super) async fn run_all(phase: &'static str, steps: &[Step], package: &Sourc
             .envs([("GOOS", os), ("GOARCH", arch), ("GESTALT_TARGET_OS", os), ("GESTALT_TARGET_ARCH", arch)])
             .env("GESTALT_TARGET_PLATFORM", format!("{os}/{arch}"))
             .envs(&command.env);
-        run(phase, builder, Stdio::null(), PHASE_TIMEOUT).await?;
+        run(phase, command_line(&builder), builder, Stdio::null(), PHASE_TIMEOUT).await?;
     }
     Ok(())
 }
@@ -76,9 +74,11 @@ pub(super) fn command(step: &Step, package: &SourcePackage) -> Result<AppCommand
     })
 }
 
-/// Runs a command to its end. What it writes goes to the debug log and, in part, into the error.
+/// Runs a command to its end, and calls it `line` where it is told. What it writes goes to the debug log and, in part, into
+/// the error.
 pub(super) async fn run(
     phase: &'static str,
+    line: String,
     mut builder: Command,
     stdin: Stdio,
     limit: Duration,
@@ -86,7 +86,7 @@ pub(super) async fn run(
     builder.stdin(stdin);
     let tail = Tail::default();
     let stdout = |stream| each_line(stream, |line| note(phase, line, &tail));
-    run_with(phase, builder, limit, &tail, stdout).await
+    run_with(phase, line, builder, limit, &tail, stdout).await
 }
 
 /// Runs a command to its end and gives what it wrote to standard output, line by line, to `take`.
@@ -104,27 +104,24 @@ pub(super) async fn read(
             take(&line);
         }
     };
-    run_with(phase, builder, limit, &tail, stdout).await
+    run_with(phase, command_line(&builder), builder, limit, &tail, stdout).await
 }
 
 /// Program and arguments. Not the environment: what an operator put into `env` may be a secret, and this is logged.
-fn command_line(builder: &Command) -> String {
+pub(super) fn command_line(builder: &Command) -> String {
     let builder = builder.as_std();
-    let is_confined = builder.get_args().next() == Some(OsStr::new(sandbox::COMMAND));
-    // Of what is confined, the job says all there is to know at a length nobody reads.
-    let arguments = builder.get_args().take(if is_confined { 1 } else { usize::MAX });
-    let words = std::iter::once(builder.get_program()).chain(arguments);
+    let words = std::iter::once(builder.get_program()).chain(builder.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 async fn run_with<F: Future<Output = ()>>(
     phase: &'static str,
+    line: String,
     mut builder: Command,
     limit: Duration,
     tail: &Tail,
     stdout: impl FnOnce(tokio::process::ChildStdout) -> F,
 ) -> Result<(), ProcessError> {
-    let line = command_line(&builder);
     let failed = |reason: String, output: Output| ProcessError::Phase { phase, command: line.clone(), reason, output };
     tracing::info!(phase, command = %line, "running");
     builder.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
