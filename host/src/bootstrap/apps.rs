@@ -1,6 +1,6 @@
 //! Stage 4: the apps.
 
-use super::confine::Freedom;
+use super::confine::Unconfined;
 use super::launch;
 use super::runtimes::Runtimes;
 use gestalt_config::{App, Deployment};
@@ -21,7 +21,7 @@ pub(super) struct Stage {
     pub(super) base_url: Arc<str>,
     /// The binary that confines native processes.
     pub(super) worker: PathBuf,
-    pub(super) freedom: Arc<Mutex<Freedom>>,
+    pub(super) unconfined: Arc<Mutex<Unconfined>>,
 }
 
 impl Stage {

@@ -13,18 +13,18 @@ use std::sync::{Arc, PoisonError};
 
 /// Which native apps run unconfined since they may reach everything, and the configuration that says so: what a reload
 /// changes while an app is still starting counts for that app as well.
-pub(super) struct Freedom {
+pub(super) struct Unconfined {
     latest: Arc<Deployment>,
     apps: BTreeSet<AppName>,
 }
 
-impl Freedom {
+impl Unconfined {
     pub(super) fn new(deployment: Arc<Deployment>) -> Self {
         Self { latest: deployment, apps: BTreeSet::new() }
     }
 
     /// Takes note of a later configuration, and says which apps run unconfined and would not under it.
-    pub(super) fn end(&mut self, newer: Arc<Deployment>) -> BTreeSet<AppName> {
+    pub(super) fn update(&mut self, newer: Arc<Deployment>) -> BTreeSet<AppName> {
         self.latest = newer;
         let restricted = |name: &&AppName| {
             let app = self.latest.apps.get(*name);
@@ -36,10 +36,10 @@ impl Freedom {
 
 /// What confines the app's process. Nothing does where everything is allowed, or the config says so.
 pub(super) fn check(stage: &Stage, app: &App, manifest: &Manifest) -> Option<Confine> {
-    let mut freedom = stage.freedom.lock().unwrap_or_else(PoisonError::into_inner);
-    let app = freedom.latest.apps.get(&app.name).unwrap_or(app).clone();
-    if !is_restricted(&app, &freedom.latest) {
-        freedom.apps.insert(app.name);
+    let mut unconfined = stage.unconfined.lock().unwrap_or_else(PoisonError::into_inner);
+    let app = unconfined.latest.apps.get(&app.name).unwrap_or(app).clone();
+    if !is_restricted(&app, &unconfined.latest) {
+        unconfined.apps.insert(app.name);
         return None;
     }
     let rules = &app.egress;

@@ -28,7 +28,7 @@ pub(crate) use runtimes::this_binary;
 use crate::audit::LogAudit;
 use crate::ingress::http::{Api, Server, management_router, public_router};
 use crate::metrics::Metrics;
-use confine::Freedom;
+use confine::Unconfined;
 use gestalt_config::Deployment;
 use gestalt_core::service::HostServices;
 use gestalt_core::{AppName, Executor, audit};
@@ -66,7 +66,7 @@ pub struct Daemon {
     deployment: Arc<Deployment>,
     /// Apps of it that a reload stopped.
     gone: Mutex<BTreeSet<AppName>>,
-    freedom: Arc<Mutex<Freedom>>,
+    unconfined: Arc<Mutex<Unconfined>>,
     /// Ends the servers.
     stop: CancellationToken,
     servers: JoinSet<()>,
@@ -108,7 +108,7 @@ impl Daemon {
         let services = HostServices { apps: nested, logs };
         let worker = options.worker.unwrap_or_else(this_binary);
         let runtimes = Arc::new(runtimes::Runtimes::new(deployment.clone(), worker.clone(), metrics.clone()));
-        let freedom = Arc::new(Mutex::new(Freedom::new(deployment.clone())));
+        let unconfined = Arc::new(Mutex::new(Unconfined::new(deployment.clone())));
         let stage = apps::Stage {
             deployment: deployment.clone(),
             egress: egress.clone(),
@@ -116,7 +116,7 @@ impl Daemon {
             services,
             base_url,
             worker,
-            freedom: freedom.clone(),
+            unconfined: unconfined.clone(),
         };
         let launching = apps::launch(stage, apps);
         tell_of_disagreements(deployment.clone());
@@ -133,7 +133,19 @@ impl Daemon {
         }
         tracing::info!(%public, management = management.map(tracing::field::display), "listening");
         let gone = Mutex::default();
-        Ok(Self { public, management, invoker, running, egress, deployment, gone, freedom, stop, servers, launching })
+        Ok(Self {
+            public,
+            management,
+            invoker,
+            running,
+            egress,
+            deployment,
+            gone,
+            unconfined,
+            stop,
+            servers,
+            launching,
+        })
     }
 
     /// Where callers connect.

@@ -31,7 +31,7 @@ impl Daemon {
     /// was started with the machine's network cannot be held to a list. Whatever was stopped stays so until the next start.
     fn stop_what_may_not_run(&self, newer: &Arc<Deployment>) {
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-        let unconfined = self.freedom.lock().unwrap_or_else(PoisonError::into_inner).end(newer.clone());
+        let unconfined = self.unconfined.lock().unwrap_or_else(PoisonError::into_inner).update(newer.clone());
         for name in self.deployment.apps.keys() {
             let why = match newer.apps.get(name) {
                 None => "taken out of the configuration",

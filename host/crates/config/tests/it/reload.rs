@@ -51,6 +51,9 @@ fn what_a_running_daemon_cannot_take_over() {
     check("b: {source: ./b/manifest.yaml}", "b: {source: ./b/manifest.yaml, egress: {requireTls: true}}", &[]);
     check("defaultAction: deny", "dns: {maxQueriesPerMinute: 1}", &["server.egress.dns.maxQueriesPerMinute"]);
     check("defaultAction: deny", "audit: {allowed: all}", &["server.egress.audit"]);
+    check("defaultAction: deny", "connect: {ports: [443, 8443]}", &[]);
+    check("defaultAction: deny", "sandbox: required", &["server.egress.sandbox"]);
+    check("allowedHosts: [one", "sandbox: off\n      allowedHosts: [one", &["apps.a.egress.sandbox"]);
     check("b: {source", "b: {invokes: [{app: a, operation: x}], source", &[]);
     // An app that is gone can be stopped; one that is new, or another, has to be started.
     check("  b: {source: ./b/manifest.yaml}\n", "", &[]);
