@@ -4,12 +4,9 @@ use crate::error::ProcessError;
 use crate::orphan::Guard;
 use crate::output::AppLog;
 use crate::socket::SocketDir;
-use crate::spec::AppCommand;
 use gestalt_core::service::LogStream;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -36,26 +33,15 @@ impl AppChild {
     /// Spawns the command as the leader of a process group of its own, so that a signal meant for the daemon's terminal
     /// does not reach it, and one meant for it reaches all it started.
     pub(crate) async fn launch(
-        command: &AppCommand,
-        env: BTreeMap<OsString, OsString>,
-        stdin: Stdio,
+        mut builder: Command,
         sockets: &SocketDir,
         log: &Arc<AppLog>,
     ) -> Result<Self, ProcessError> {
-        let mut builder = Command::new(&command.program);
-        builder
-            .args(&command.args)
-            .current_dir(&command.workdir)
-            .env_clear()
-            .envs(env)
-            .stdin(stdin)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .process_group(0);
-        let mut child = spawn(&mut builder)
-            .await
-            .map_err(|source| ProcessError::Spawn { program: command.program.clone(), source })?;
+        builder.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).process_group(0);
+        let mut child = spawn(&mut builder).await.map_err(|source| ProcessError::Spawn {
+            program: builder.as_std().get_program().into(),
+            source,
+        })?;
         let id = child.id();
         let mut pumps = JoinSet::new();
         if let Some(stream) = child.stdout.take() {

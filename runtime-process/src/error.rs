@@ -37,6 +37,8 @@ pub enum ProcessError {
     Sandbox {
         /// What is missing, or went wrong.
         reason: String,
+        /// Whether the reason may pass: the machine was short of something.
+        is_passing: bool,
         /// What it wrote last.
         output: Output,
     },

@@ -1,12 +1,12 @@
 //! One life of an app's process: from its sockets to its first answer, and to its end.
 
 use crate::child::AppChild;
+use crate::confined::{Extent, Threshold, Way};
 use crate::environment::{self, Rendezvous};
 use crate::error::ProcessError;
 use crate::host::{Caller, HostServer};
 use crate::output::AppLog;
 use crate::protocol::Peer;
-use crate::sandbox::{Gate, Passage, View};
 use crate::socket::SocketDir;
 use crate::spec::ProcessSpec;
 use gestalt_core::service::HostServices;
@@ -18,10 +18,11 @@ use std::future::Future;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixStream;
+use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
@@ -49,7 +50,7 @@ pub(crate) struct Process {
     pub(crate) started: Instant,
     log: Arc<AppLog>,
     /// The way out of a process that is confined.
-    _passage: Option<Passage>,
+    _way: Option<Way>,
     _sockets: SocketDir,
 }
 
@@ -84,25 +85,23 @@ impl Process {
         };
         let env = environment::build(spec, &rendezvous, |name| std::env::var_os(name));
         let budget = spec.timeouts.startup;
-        let mut gate = gate(spec, &env, &sockets)?;
-        let stdin = gate.as_mut().map_or_else(Stdio::null, Gate::stdin);
-        let command = gate.as_ref().map_or(&spec.command, |gate| &gate.command);
+        let (command, threshold) = command(spec, env, &sockets)?;
         let mut starting = Starting {
-            child: AppChild::launch(command, env, stdin, &sockets, &log).await?,
+            child: AppChild::launch(command, &sockets, &log).await?,
             log: Arc::clone(&log),
             budget,
             until: Instant::now() + budget,
         };
         tracing::debug!(app = %spec.app, pid = starting.child.id(), "app process started");
         let outcome = tokio::select! {
-            outcome = starting.bring_up(spec, gate, app_socket, &caller) => outcome,
+            outcome = starting.bring_up(spec, threshold, app_socket, &caller) => outcome,
             () = stop.cancelled() => Err(ProcessError::Stopped),
         };
         match outcome {
-            Ok((peer, passage)) => {
+            Ok((peer, way)) => {
                 let instance = Arc::new(Instance { peer, caller, gone: CancellationToken::new() });
                 let started = Instant::now();
-                Ok(Self { child: starting.child, host, instance, started, log, _passage: passage, _sockets: sockets })
+                Ok(Self { child: starting.child, host, instance, started, log, _way: way, _sockets: sockets })
             }
             Err(error) => {
                 starting.child.shutdown(spec.timeouts.stop).await;
@@ -132,7 +131,7 @@ impl Process {
 
     /// Ends the process: no more calls to it or from it, then signals of rising urgency.
     pub(crate) async fn shutdown(self, step: Duration) {
-        let Self { child, host, instance, _passage, _sockets, .. } = self;
+        let Self { child, host, instance, _way, _sockets, .. } = self;
         instance.gone.cancel();
         drop(instance);
         host.shutdown().await;
@@ -145,12 +144,12 @@ impl Starting {
     async fn bring_up(
         &mut self,
         spec: &ProcessSpec,
-        gate: Option<Gate>,
+        threshold: Option<Threshold>,
         socket: PathBuf,
         caller: &Caller,
-    ) -> Result<(Peer, Option<Passage>), ProcessError> {
-        let passage = match gate {
-            Some(gate) => Some(self.let_pass(gate).await?),
+    ) -> Result<(Peer, Option<Way>), ProcessError> {
+        let way = match threshold {
+            Some(threshold) => Some(self.let_pass(threshold).await?),
             None => None,
         };
         while connect(&socket).await.is_err() {
@@ -174,20 +173,21 @@ impl Starting {
         let until = Instant::now() + spec.timeouts.configure;
         let answer = self.unless_it_ends(until, peer.start(&spec.app, config, spec.timeouts.configure)).await?;
         match answer {
-            Ok(accepted) => accepted.map(|()| (peer, passage)),
+            Ok(accepted) => accepted.map(|()| (peer, way)),
             Err(status) => Err(self.call_failed("StartProvider", &status).await),
         }
     }
 
     /// Waits until the process is confined.
-    async fn let_pass(&mut self, gate: Gate) -> Result<Passage, ProcessError> {
-        match timeout_at(self.until, gate.pass()).await.map_err(|_| self.not_ready())? {
-            Ok(passage) => Ok(passage),
-            Err(reason) => {
+    async fn let_pass(&mut self, threshold: Threshold) -> Result<Way, ProcessError> {
+        match timeout_at(self.until, threshold.pass(self.child.id())).await.map_err(|_| self.not_ready())? {
+            Ok(way) => Ok(way),
+            Err(error) => {
                 // It ends by itself, and may have said why.
                 let _ = timeout(POLL * 20, self.child.wait()).await;
                 self.child.drain().await;
-                Err(ProcessError::Sandbox { reason, output: self.log.tail.get() })
+                let (reason, output) = (error.to_string(), self.log.tail.get());
+                Err(ProcessError::Sandbox { reason, is_passing: error.is_passing(), output })
             }
         }
     }
@@ -232,15 +232,20 @@ impl Starting {
     }
 }
 
-/// What stands before a process that is to be confined.
-fn gate(
+/// What is started: the provider, or what confines it first.
+fn command(
     spec: &ProcessSpec,
-    env: &BTreeMap<OsString, OsString>,
+    env: BTreeMap<OsString, OsString>,
     sockets: &SocketDir,
-) -> Result<Option<Gate>, ProcessError> {
-    let Some(confine) = &spec.confine else { return Ok(None) };
-    let view = View { sockets: Some(sockets.path().to_owned()), ..View::default() };
-    Gate::build(confine, &spec.app, &spec.command, env, &spec.env, view).map(Some)
+) -> Result<(Command, Option<Threshold>), ProcessError> {
+    match &spec.confine {
+        None => Ok((spec.command.builder(env), None)),
+        Some(confine) => {
+            let extent = Extent { sockets: Some(sockets.path().to_owned()), ..Extent::default() };
+            let (command, threshold) = confine.prepare(&spec.app, &spec.command, env, extent)?;
+            Ok((command, Some(threshold)))
+        }
+    }
 }
 
 async fn negotiate(socket: &Path) -> Result<Result<Peer, ProcessError>, Status> {

@@ -8,8 +8,8 @@
 //! directory, and a process group. It listens on one socket, where `protocol` speaks to it in version 3, 4 or 5; the
 //! daemon listens on the other, where `host` answers what the process asks of it.
 //!
-//! Where an app is to reach only what it is allowed to, its process runs in a [`sandbox`] whose one way out the daemon
-//! serves.
+//! Where an app is to reach only what it is allowed to, its process runs in a cell of `gestalt-confine` ([`Confine`]),
+//! whose one way out the daemon serves.
 //!
 //! **Invariant:** prost and tonic types stay inside. What goes in and out are gestalt-core's words.
 //! **Invariant:** a process acts on the authority that the host itself wrote down when it made the call, never on what
@@ -20,6 +20,7 @@
 mod authority;
 mod backoff;
 mod child;
+mod confined;
 mod environment;
 mod error;
 mod executor;
@@ -28,11 +29,11 @@ mod instance;
 mod orphan;
 mod output;
 mod protocol;
-pub mod sandbox;
 mod socket;
 pub mod source;
 mod spec;
 
+pub use confined::Confine;
 pub use error::{Output, ProcessError};
 pub use executor::{ProcessExecutor, launch};
 pub use spec::{AppCommand, ProcessSpec, Timeouts};

@@ -1,11 +1,13 @@
-use crate::sandbox::Confine;
+use crate::confined::Confine;
 use gestalt_core::{AppName, Catalog};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::process::Command;
 
 /// What to start, and as what.
 #[derive(Clone, Debug)]
@@ -44,6 +46,15 @@ pub struct AppCommand {
     ///
     /// Only a direct child is told its parent's process id: SDKs end themselves when that is not the parent they see.
     pub direct: bool,
+}
+
+impl AppCommand {
+    /// The command as it is run where nothing confines it, with nothing in its environment but `env`.
+    pub(crate) fn builder(&self, env: BTreeMap<OsString, OsString>) -> Command {
+        let mut builder = Command::new(&self.program);
+        builder.args(&self.args).current_dir(&self.workdir).env_clear().envs(env).stdin(Stdio::null());
+        builder
+    }
 }
 
 /// How long things may take. The defaults are those providers are written against.

@@ -4,7 +4,8 @@
 //! but its standard streams, and takes an artifact or a reason from it.
 
 use crate::WasmError;
-use crate::worker::{self, Job};
+use crate::worker;
+use gestalt_confine::WorkLimits;
 use gestalt_core::limits::CompileLimits;
 use nix::sys::signal::Signal;
 use std::os::unix::process::ExitStatusExt;
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::Semaphore;
 
 /// What a worker may write to its standard error: the panic or the failed allocation that ended it.
@@ -25,7 +26,7 @@ const SIGXCPU: i32 = Signal::SIGXCPU as i32;
 
 /// Starts workers.
 pub(crate) struct Compiler {
-    /// A binary that runs [`worker::run`] when its first argument is [`worker::COMMAND`].
+    /// A binary that does the work of [`worker::COMPILING`].
     program: PathBuf,
     limits: CompileLimits,
     places: Semaphore,
@@ -45,9 +46,10 @@ impl Compiler {
     /// When the bytes are not a component an app may be, or take too much time or memory.
     pub(crate) async fn compile(&self, component: Vec<u8>) -> Result<Vec<u8>, WasmError> {
         let _place = self.places.acquire().await.map_err(|e| WasmError::Compiler(e.to_string()))?;
-        let mut worker = self.launch().map_err(|e| WasmError::Compiler(format!("cannot be started: {e}")))?;
+        let cannot = |why: String| WasmError::Compiler(format!("cannot be started: {why}"));
+        let (mut worker, order) = self.launch().map_err(cannot)?;
         // From here on: a component does not pay for those before it.
-        match tokio::time::timeout(self.limits.timeout, self.converse(&mut worker, component)).await {
+        match tokio::time::timeout(self.limits.timeout, self.converse(&mut worker, order, component)).await {
             Ok(answer) => answer,
             Err(_) => {
                 // Waited for, so that the place is free when the memory is.
@@ -57,35 +59,37 @@ impl Compiler {
         }
     }
 
-    fn launch(&self) -> std::io::Result<Child> {
+    /// A worker, and what it has to be told before anything else.
+    fn launch(&self) -> Result<(Child, Vec<u8>), String> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = cores.min(THREADS);
         // Real time cannot outrun processor time by more than the number of threads: this one only ends a worker whose
         // daemon is gone.
         let cpu = self.limits.timeout.saturating_mul(u32::try_from(threads).unwrap_or(1)) + Duration::from_secs(1);
-        let job = Job { memory: self.limits.memory, cpu_seconds: cpu.as_secs(), parent: std::process::id() };
-        Command::new(&self.program)
-            .arg(worker::COMMAND)
-            .arg(job.to_string())
-            .env_clear()
+        let limits = WorkLimits { memory: self.limits.memory.0, processor: cpu };
+        let work = gestalt_confine::work(&self.program, worker::COMPILING.name, limits);
+        let (mut command, order) = work.map_err(|error| error.to_string())?;
+        let worker = command
             .env("RAYON_NUM_THREADS", threads.to_string())
             // Each further arena of the allocator reserves 64 MiB of the address space that is bounded.
             .env("MALLOC_ARENA_MAX", "1")
-            .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
-            .spawn()
+            .spawn();
+        Ok((worker.map_err(|error| error.to_string())?, order))
     }
 
     /// Hands over the component, and takes what comes back.
-    async fn converse(&self, worker: &mut Child, component: Vec<u8>) -> Result<Vec<u8>, WasmError> {
+    async fn converse(&self, worker: &mut Child, order: Vec<u8>, component: Vec<u8>) -> Result<Vec<u8>, WasmError> {
         let (stdin, stdout, stderr) = (worker.stdin.take(), worker.stdout.take(), worker.stderr.take());
         let hand_over = async move {
             if let Some(mut stdin) = stdin {
                 // A worker that is gone says so by its status.
-                let _ = stdin.write_all(&component).await;
+                if stdin.write_all(&order).await.is_ok() {
+                    let _ = stdin.write_all(&component).await;
+                }
             }
         };
         // The worker cannot have made more than it may hold.

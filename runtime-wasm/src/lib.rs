@@ -14,8 +14,8 @@
 //!                                       ▲ made in the background
 //! ```
 //!
-//! * `components`, `compile`, `cache` (in its `room`), `engine`: from bytes to code. [`worker`], `confine`: the process that parses and
-//!   compiles. `vet`, `linker`, `host`: what that code can reach.
+//! * `components`, `compile`, `cache` (in its `room`), `engine`: from bytes to code. `worker`: the process that parses and
+//!   compiles, confined by `gestalt-confine`. `vet`, `linker`, `host`: what that code can reach.
 //! * `instance`, `lease`, `gate`, `breaker`, `lane`, `limits`, `log`: one call, and what bounds it. `catalog`, `convert`: what
 //!   it answers.
 //!
@@ -33,7 +33,6 @@ mod cache;
 mod catalog;
 mod compile;
 mod components;
-mod confine;
 mod convert;
 mod engine;
 mod error;
@@ -52,11 +51,12 @@ mod room;
 mod state;
 mod trap;
 mod vet;
-pub mod worker;
+mod worker;
 
 pub use error::WasmError;
 pub use inspect::{Import, Inspection, Reach};
 pub use launch::AppSpec;
+pub use worker::COMPILING;
 
 use cache::Cache;
 use compile::Compiler;
@@ -81,8 +81,8 @@ pub struct Settings {
     pub limits: RuntimeLimits,
     /// Directory of compiled components and of the key that authenticates them. Made if missing, private (0700).
     pub cache_dir: PathBuf,
-    /// The binary that compiles: one that calls [`worker::run`] when its first argument is [`worker::COMMAND`], and was
-    /// built with this very crate.
+    /// The binary that compiles: one that calls `gestalt_confine::run` with [`COMPILING`] when its first argument is
+    /// `gestalt_confine::COMMAND`, and was built with this very crate.
     pub worker: PathBuf,
     /// Takes what happens to the apps.
     pub meter: Arc<dyn Meter>,

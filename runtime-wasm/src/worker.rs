@@ -1,51 +1,21 @@
 //! The compile worker: the one process that parses the bytes of a component.
 //!
-//! `gestaltd __compile <job>` ends up in [`run`], which gives up everything a compiler does not need
-//! (`confine`), reads a component from standard input, and writes an artifact, or the reason why there is none,
-//! to standard output.
+//! It is this binary itself, started by [`crate::compile`] as a confined worker of `gestalt-confine`. It gives up
+//! everything a compiler does not need, reads a component from standard input, and writes an artifact, or the reason why
+//! there is none, to standard output.
 //!
 //! **What it protects against**: a component that crashes the parser or the compiler, or makes them take all memory or
 //! time there is. **What it does not**: one that takes the worker over. What the worker answers is native code the daemon
 //! will run, so whoever controls the worker controls what is compiled, though nothing else on the way there.
 
-use crate::{WasmError, confine, engine, vet};
-use gestalt_core::limits::ByteSize;
-use std::fmt;
+use crate::{WasmError, engine, vet};
+use gestalt_confine::{Doors, Work};
 use std::io::{Read, Write};
-use std::process::ExitCode;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// The argument that makes a binary a worker. The one after it says what the worker may take.
-pub const COMMAND: &str = "__compile";
-
-/// What a worker may take. Its form on the command line: `memory=1073741824,cpu=121,parent=4711`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Job {
-    /// Address space.
-    pub(crate) memory: ByteSize,
-    /// Processor time, of all its threads together.
-    pub(crate) cpu_seconds: u64,
-    /// The daemon's process id: without it a worker has nothing to live for.
-    pub(crate) parent: u32,
-}
-
-impl fmt::Display for Job {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "memory={},cpu={},parent={}", self.memory.0, self.cpu_seconds, self.parent)
-    }
-}
-
-impl Job {
-    fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split(',');
-        let mut number = |name: &str| parts.next()?.strip_prefix(name)?.strip_prefix('=')?.parse::<u64>().ok();
-        let memory = ByteSize(number("memory")?);
-        let cpu_seconds = number("cpu")?;
-        let parent = u32::try_from(number("parent")?).ok()?;
-        Some(Self { memory, cpu_seconds, parent })
-    }
-}
+/// What a binary has to be able to do to be a [worker](crate::Settings::worker).
+pub const COMPILING: Work = Work { name: "compile", run };
 
 /// How an answer begins. What follows is the artifact, or one text after the other, each ended by a zero byte.
 const ARTIFACT: u8 = b'+';
@@ -56,23 +26,10 @@ const WRONG_WORLD: u8 = b'w';
 /// A text of an answer at most: a compiler's error may quote the component.
 const TEXT: usize = 4 << 10;
 
-/// Does the work of the process it is called in, and ends it.
-pub fn run(job: &str) -> ExitCode {
-    match serve(job) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "{error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn serve(job: &str) -> Result<(), String> {
-    let job = Job::parse(job).ok_or("not called by the daemon")?;
-    confine::close_the_rest();
+fn run(doors: Doors) -> Result<(), String> {
     // Made before the doors close: it asks the machine what its processor can do.
     let engine = Engine::new(&engine::code()).map_err(|e| format!("{e:#}"))?;
-    confine::confine(&job)?;
+    doors.close()?;
     let mut component = Vec::new();
     std::io::stdin().lock().read_to_end(&mut component).map_err(|e| e.to_string())?;
     let answer = encode(compile(&engine, &component));
@@ -131,16 +88,6 @@ pub(crate) fn answer(mut bytes: Vec<u8>) -> Result<Vec<u8>, WasmError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_job_is_read_as_it_is_written() {
-        let job = Job { memory: ByteSize::mib(3), cpu_seconds: 7, parent: 42 };
-        assert_eq!(job.to_string(), "memory=3145728,cpu=7,parent=42");
-        assert_eq!(Job::parse(&job.to_string()), Some(job));
-        for text in ["", "memory=1", "memory=1,cpu=x,parent=1", "cpu=1,memory=1,parent=1", "memory=1,cpu=1,parent=-1"] {
-            assert_eq!(Job::parse(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn answers_are_read_as_they_are_written() {

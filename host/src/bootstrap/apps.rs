@@ -5,11 +5,13 @@ use super::launch;
 use super::runtimes::Runtimes;
 use gestalt_config::{App, Deployment};
 use gestalt_core::service::HostServices;
+use gestalt_confine::Confiner;
 use gestalt_egress::Egress;
 use gestalt_invoke::{AppInfo, AppState, Apps};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
 /// What starting an app needs.
@@ -22,6 +24,8 @@ pub(super) struct Stage {
     /// The binary that confines native processes.
     pub(super) worker: PathBuf,
     pub(super) unconfined: Arc<Mutex<Unconfined>>,
+    /// Made when the first process is to be confined.
+    pub(super) confiner: OnceCell<Arc<Confiner>>,
 }
 
 impl Stage {

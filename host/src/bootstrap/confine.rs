@@ -1,13 +1,19 @@
 //! Whether a native provider is confined, and what of the machine it sees then.
+//!
+//! **Invariant:** what is shown follows from the configuration, the operator's environment and the real directory of the
+//! package. Nothing in that directory is read for it.
 
 use super::apps::Stage;
 use gestalt_config::deployment::Secrets;
-use gestalt_config::{App, Deployment, Manifest};
+use gestalt_config::{App, Deployment};
 use gestalt_core::AppName;
 use gestalt_core::egress::{Action, Sandbox};
 use gestalt_core::limits::EgressLimits;
-use gestalt_runtime_process::sandbox::Confine;
+use gestalt_confine::{Confiner, Place, View, interpreters, may_be_shown};
+use gestalt_runtime_process::Confine;
 use std::collections::BTreeSet;
+use anyhow::{Context, bail};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
@@ -34,30 +40,59 @@ impl Unconfined {
     }
 }
 
-/// What confines the app's process. Nothing does where everything is allowed, or the config says so.
-pub(super) fn check(stage: &Stage, app: &App, manifest: &Manifest) -> Option<Confine> {
-    let mut unconfined = stage.unconfined.lock().unwrap_or_else(PoisonError::into_inner);
-    let app = unconfined.latest.apps.get(&app.name).unwrap_or(app).clone();
-    if !is_restricted(&app, &unconfined.latest) {
-        unconfined.apps.insert(app.name);
-        return None;
-    }
-    let rules = &app.egress;
-    if rules.sandbox == Sandbox::Off {
+/// What confines the app's process, whose package lies in `root`. Nothing does where everything is allowed, or the config
+/// says so.
+///
+/// # Errors
+/// When it cannot be found out what the machine can do, or the app is to see what must not be shown.
+pub(super) async fn check(stage: &Stage, app: &App, root: &Path) -> anyhow::Result<Option<Confine>> {
+    let Some(app) = restricted(stage, app) else { return Ok(None) };
+    if app.egress.sandbox == Sandbox::Off {
         tracing::warn!(
             app = %app.name,
-            config = &*rules.at,
+            config = &*app.egress.at,
             "EGRESS IS NOT ENFORCED for this app (egress.sandbox: off): its process has the machine's network"
         );
-        return None;
+        return Ok(None);
     }
-    Some(Confine {
-        required: rules.sandbox == Sandbox::Required,
-        worker: stage.worker.clone(),
-        forward: stage.egress.forward(app.name.clone(), rules.clone(), EgressLimits::default()),
-        read: vec![manifest.root.clone()],
-        hide: hidden(stage, &app, &manifest.root),
-    })
+    let required = app.egress.sandbox == Sandbox::Required;
+    cell(stage, &app, root, required).await.map(Some)
+}
+
+/// A cell for the app: its package's code in `root`, and its way out.
+///
+/// # Errors
+/// As for [`check`].
+pub(super) async fn cell(stage: &Stage, app: &App, root: &Path, required: bool) -> anyhow::Result<Confine> {
+    let confiner = stage.confiner.get_or_try_init(|| find_out(&stage.worker)).await?.clone();
+    let forward = stage.egress.forward(app.name.clone(), app.egress.clone(), EgressLimits::default());
+    let view = view(stage, app, root)?;
+    Ok(Confine { confiner, required, forward, view })
+}
+
+/// What the machine can do, said once.
+async fn find_out(worker: &Path) -> anyhow::Result<Arc<Confiner>> {
+    let confiner = Confiner::find_out(worker).await.context("finding out how processes can be confined here")?;
+    let means = confiner.means();
+    let (missing, bounds) = (means.missing().join("; "), means.bounds());
+    let or_none = |why: &Option<String>| why.clone().unwrap_or_default();
+    let (landlock, groups) = (or_none(&means.landlock), or_none(&means.groups));
+    match missing.is_empty() {
+        true => tracing::info!(bounds, landlock, groups, "native processes can be confined as a whole"),
+        false => tracing::warn!(missing, bounds, landlock, groups, "native processes can be confined in part"),
+    }
+    Ok(Arc::new(confiner))
+}
+
+/// The app as the latest configuration has it, if there is anything it may not reach. Others are noted.
+fn restricted(stage: &Stage, app: &App) -> Option<App> {
+    let mut unconfined = stage.unconfined.lock().unwrap_or_else(PoisonError::into_inner);
+    let app = unconfined.latest.apps.get(&app.name).unwrap_or(app).clone();
+    if is_restricted(&app, &unconfined.latest) {
+        return Some(app);
+    }
+    unconfined.apps.insert(app.name);
+    None
 }
 
 /// Whether there is anything the app may not reach.
@@ -65,8 +100,71 @@ fn is_restricted(app: &App, deployment: &Deployment) -> bool {
     !app.egress.allowed.is_empty() || deployment.server.egress.default_action == Action::Deny
 }
 
-/// What the daemon keeps to itself, and what is another app's, should it lie in this one's package.
-fn hidden(stage: &Stage, app: &App, root: &Path) -> Vec<PathBuf> {
+/// Variables of the operator's, each a file or a list of directories, that say where further code and trusted roots are.
+const NAMED: [&str; 8] = [
+    "CURL_CA_BUNDLE",
+    "GESTALT_HOST_SERVICE_TLS_CA_FILE",
+    "GESTALT_PYTHON_SDK_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "PYTHONPATH",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+];
+
+/// The package's own real directory, and what the operator shows the app.
+fn view(stage: &Stage, app: &App, root: &Path) -> anyhow::Result<View> {
+    let package = root.canonicalize().with_context(|| root.display().to_string())?;
+    if !may_be_shown(&package) || gestalt_confine::is_system(&package) && !package.starts_with("/tmp") {
+        bail!("a package in {} cannot be confined: that belongs to the system; put it in a directory of its own", root.display());
+    }
+    let operator = |name: &str| app.env.get(name).map(|value| OsString::from(value.expose())).or_else(|| std::env::var_os(name));
+    let mut read = Place::of(&package);
+    read.extend(Place::of(root));
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    read.extend(interpreters::installed(std::env::var_os("PATH").as_deref(), home.as_deref()).into_iter().map(Place::same));
+    for name in named_interpreters() {
+        let program = operator(&name).map(PathBuf::from).filter(|program| program.is_absolute());
+        read.extend(program.iter().flat_map(|program| interpreters::named(program)).map(Place::same));
+    }
+    let named = NAMED.into_iter().filter_map(operator);
+    let named = named.flat_map(|value| std::env::split_paths(&value).collect::<Vec<_>>());
+    read.extend(named.filter(|path| may_be_shown(path)).flat_map(|path| Place::of(&path)));
+    for shown in &app.egress.sandbox_paths {
+        let places = Place::of(&shown.path);
+        let told = |what: &str| format!("{}: egress.sandboxPaths: {} {what}", shown.at, shown.path.display());
+        match places.first() {
+            None => bail!(told("is not there")),
+            Some(place) if !may_be_shown(&place.real) => bail!(told("leads to what is never shown")),
+            Some(place) if !place.real.is_file() && !place.real.is_dir() => {
+                bail!(told("is neither a regular file nor a directory"))
+            }
+            Some(_) => read.extend(places),
+        }
+    }
+    read.sort();
+    read.dedup();
+    Ok(View { read, write: Vec::new(), hide: hidden(stage, app, &package), sockets: None })
+}
+
+/// The toolchains that a build may use besides the system's: cargo's, where the daemon's user has it by rustup.
+pub(super) fn toolchains() -> Vec<Place> {
+    let Some(home) = std::env::var_os("HOME").map(PathBuf::from) else { return Vec::new() };
+    let dir = |name: &str, default: &str| std::env::var_os(name).map_or_else(|| home.join(default), PathBuf::from);
+    let (cargo, rustup) = (dir("CARGO_HOME", ".cargo"), dir("RUSTUP_HOME", ".rustup"));
+    // Not all of either: beside these lie credentials, and what other builds have fetched.
+    let shown = [cargo.join("bin"), rustup.join("toolchains"), rustup.join("settings.toml")];
+    shown.iter().filter(|path| may_be_shown(path)).flat_map(|path| Place::of(path)).collect()
+}
+
+/// The variables by which an operator names the interpreter of a Python package, for any platform and for this one.
+fn named_interpreters() -> [String; 2] {
+    let (os, arch) = gestalt_runtime_process::source::platform();
+    ["GESTALT_PYTHON".to_owned(), format!("GESTALT_PYTHON_{}_{}", os.to_uppercase(), arch.to_uppercase())]
+}
+
+/// What the daemon keeps to itself, and what is another app's, wherever it lies.
+fn hidden(stage: &Stage, app: &App, package: &Path) -> Vec<PathBuf> {
     let deployment = &stage.deployment;
     let mut hidden = deployment.files();
     hidden.push(deployment.server.artifacts_dir.clone());
@@ -75,7 +173,11 @@ fn hidden(stage: &Stage, app: &App, root: &Path) -> Vec<PathBuf> {
         _ => None,
     }));
     let others = deployment.apps.values().filter(|other| other.name != app.name);
-    let packages = others.filter_map(|other| other.source.manifest()?.parent().map(Path::to_owned));
-    hidden.extend(packages.filter(|package| package.starts_with(root) && package != root));
+    hidden.extend(others.filter_map(|other| other.source.manifest()?.parent().map(Path::to_owned)));
+    let mut hidden: Vec<PathBuf> = hidden.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    // A package that lies in another's directory is seen all the same; so is one that two entries share.
+    hidden.retain(|path| !package.starts_with(path) || *path == deployment.server.artifacts_dir);
+    hidden.sort();
+    hidden.dedup();
     hidden
 }

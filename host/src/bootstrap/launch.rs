@@ -13,7 +13,8 @@ use gestalt_core::limits::EgressLimits;
 use gestalt_core::{Catalog, Executor, Parameter};
 use gestalt_declarative::{RestExecutor, RestLimits, RestOperation, RestSurface};
 use gestalt_invoke::{AppInfo, AppState, Apps};
-use gestalt_runtime_process::{AppCommand, ProcessSpec, Timeouts, source};
+use gestalt_runtime_process::source::Prepared;
+use gestalt_runtime_process::{ProcessSpec, Timeouts, source};
 use gestalt_runtime_wasm::AppSpec;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub(super) async fn app(stage: &Stage, apps: &Apps, app: &App) -> anyhow::Result
     let code = match package::choose(stage, app, &manifest).await? {
         Code::None => None,
         Code::Component { runtime, file } => Some(component(stage, app, &runtime, file).await?),
-        Code::Native(command) => Some(native(stage, app, &manifest, catalog, command).await?),
+        Code::Native(prepared) => Some(native(stage, app, catalog, prepared).await?),
     };
     let declared = spec.surfaces.rest.as_ref().map(|rest| declared(stage, app, &manifest, rest)).transpose()?;
     let executor: Arc<dyn Executor> = match (declared, code) {
@@ -113,21 +114,22 @@ async fn component(stage: &Stage, app: &App, name: &str, file: PathBuf) -> anyho
 async fn native(
     stage: &Stage,
     app: &App,
-    manifest: &Manifest,
     catalog: Option<Catalog>,
-    command: AppCommand,
+    prepared: Prepared,
 ) -> anyhow::Result<Arc<dyn Executor>> {
     if !app.egress.credentials.is_empty() {
         // What a process sends is encrypted before the daemon gets it: there is nobody to put a credential into it.
         bail!("{}: apps.{}.egress.credentials: only for components and declared surfaces", app.egress.at, app.name);
     }
     let env = package::environment(app);
-    let confine = confine::check(stage, app, manifest);
+    let Prepared { command, root } = prepared;
+    let confine = confine::check(stage, app, &root).await?;
     let catalog = match catalog {
         Some(catalog) => catalog,
         None => {
-            let file = stage.cache(app)?.join("catalog.yaml");
-            let text = source::export_catalog(&command, &app.name, &env, &file, confine.as_ref()).await;
+            let cache = stage.cache(app)?;
+            let file = cache.join("catalog.yaml");
+            let text = source::export_catalog(&command, &app.name, &env, &cache, confine.as_ref()).await;
             let read = gestalt_config::read_catalog(&text.context("asking the app for its catalog")?, &file);
             read.map_err(|problems| anyhow!("catalog refused\n{problems}"))?
         }

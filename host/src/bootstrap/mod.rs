@@ -117,6 +117,7 @@ impl Daemon {
             base_url,
             worker,
             unconfined: unconfined.clone(),
+            confiner: tokio::sync::OnceCell::new(),
         };
         let launching = apps::launch(stage, apps);
         tell_of_disagreements(deployment.clone());

@@ -1,11 +1,13 @@
 //! Stage 4, first half: what a package's code is, and where it runs.
 
 use super::apps::Stage;
+use super::confine;
 use anyhow::{Context, bail};
 use gestalt_config::manifest::phases::Command;
+use gestalt_config::deployment::Build;
 use gestalt_config::{App, Manifest, Runtime};
-use gestalt_runtime_process::source::{self, Entrypoint, SourcePackage, Step};
-use gestalt_runtime_process::{AppCommand, ProcessError};
+use gestalt_runtime_process::ProcessError;
+use gestalt_runtime_process::source::{self, Builds, ConfinedBuilds, Entrypoint, Prepared, SourcePackage, Step};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -16,8 +18,8 @@ pub(super) enum Code {
     None,
     /// A component, on the named runtime.
     Component { runtime: String, file: PathBuf },
-    /// A native provider.
-    Native(AppCommand),
+    /// A native provider, and where its code is.
+    Native(Prepared),
 }
 
 /// Builds the package if need be, and decides by the bytes of what it names.
@@ -29,20 +31,20 @@ pub(super) async fn choose(stage: &Stage, app: &App, manifest: &Manifest) -> any
         bail!("a runtime from a package is not available yet");
     }
     if let Some(artifact) = artifact(manifest, wants_wasm) {
-        let command = source::prepare(&only(package.clone(), artifact)).await.context("preparing the package")?;
-        if is_wasm(&command.program)? {
-            return placed_component(stage, app, command.program);
+        let prepared = prepare(stage, app, only(package.clone(), artifact)).await.context("preparing the package")?;
+        if is_wasm(&prepared.command.program)? {
+            return placed_component(stage, app, prepared.command.program);
         }
         if !wants_wasm {
-            return Ok(Code::Native(command));
+            return Ok(Code::Native(prepared));
         }
     }
     if wants_wasm {
         bail!("the app is placed on a wasm runtime, and {} names no component", manifest.file.display());
     }
-    match source::prepare(&package).await {
-        Ok(command) => Ok(Code::Native(command)),
-        Err(ProcessError::NoSource { .. }) if manifest.app().is_some_and(|app| !app.surfaces.is_empty()) => {
+    match prepare(stage, app, package).await {
+        Ok(prepared) => Ok(Code::Native(prepared)),
+        Err(PrepareError::Process(ProcessError::NoSource { .. })) if manifest.app().is_some_and(|app| !app.surfaces.is_empty()) => {
             Ok(Code::None)
         }
         Err(error) => Err(error).context("preparing the package"),
@@ -88,6 +90,40 @@ pub(super) fn environment(app: &App) -> BTreeMap<String, String> {
     app.env.iter().map(|(name, value)| (name.clone(), value.expose().clone())).collect()
 }
 
+/// Brings the package to where it can be started: builds it if need be, as far as the deployment lets it.
+async fn prepare(stage: &Stage, app: &App, mut package: SourcePackage) -> Result<Prepared, PrepareError> {
+    package.builds = match stage.deployment.server.package_build {
+        Build::Allow => Builds::Allow,
+        // Only where there is something to run: making a cell asks what the machine can do.
+        Build::Confined if source::has_to_run(&package)?.is_some() => {
+            let mut confine = confine::cell(stage, app, &package.root, true).await?;
+            confine.view.read.extend(confine::toolchains());
+            let dir = std::path::absolute(&stage.deployment.server.artifacts_dir).map_err(anyhow::Error::from)?;
+            let builds = ConfinedBuilds { confine, app: app.name.clone(), dir: dir.join("builds") };
+            Builds::Confined(Box::new(builds))
+        }
+        Build::Confined | Build::Deny => Builds::Deny,
+    };
+    Ok(source::prepare(&package).await?)
+}
+
+/// Why a package cannot be started.
+#[derive(Debug, thiserror::Error)]
+enum PrepareError {
+    /// The package's own fault.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// It cannot be confined.
+    #[error("{0:#}")]
+    Cell(anyhow::Error),
+}
+
+impl From<anyhow::Error> for PrepareError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Cell(error)
+    }
+}
+
 /// The manifest's phases in the words of the crate that runs them.
 fn package(manifest: &Manifest, app: &App, cache: PathBuf) -> SourcePackage {
     let step = |command: &Command, inputs: &[PathBuf]| Step {
@@ -108,5 +144,6 @@ fn package(manifest: &Manifest, app: &App, cache: PathBuf) -> SourcePackage {
             .map(|e| Entrypoint { artifact_path: e.artifact_path.clone(), args: e.args.clone() }),
         env: environment(app),
         cache,
+        builds: Builds::Deny,
     }
 }

@@ -53,18 +53,9 @@ enum Command {
     },
     /// Print the version.
     Version,
-    /// Compile a component on behalf of the daemon that started this.
-    #[command(name = gestalt_runtime_wasm::worker::COMMAND, hide = true)]
-    Compile {
-        /// What it may take.
-        job: String,
-    },
-    /// Confine a provider on behalf of the daemon that started this.
-    #[command(name = gestalt_runtime_process::sandbox::COMMAND, hide = true)]
-    Confine {
-        /// What, and how.
-        job: String,
-    },
+    /// Do what the daemon that started this says on standard input, confined.
+    #[command(name = gestalt_confine::COMMAND, hide = true)]
+    Confine,
 }
 
 /// What `validate` does besides.
@@ -121,8 +112,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let result = match arguments.command {
         Some(Command::Version) => return version(),
-        Some(Command::Compile { job }) => return gestalt_runtime_wasm::worker::run(&job),
-        Some(Command::Confine { job }) => return gestalt_runtime_process::sandbox::run(&job),
+        Some(Command::Confine) => return gestalt_confine::run(&[gestalt_runtime_wasm::COMPILING]),
         Some(Command::Serve(sources)) => serve::run(&sources),
         Some(Command::Config { command }) => config::run(&command),
         Some(Command::Provider(provider)) => return provider::run(provider),

@@ -11,7 +11,6 @@ use crate::authority::Authority;
 use crate::error::ProcessError;
 use crate::output::AppLog;
 use crate::protocol::MAX_MESSAGE;
-use crate::sandbox;
 use crate::socket::SocketDir;
 use frames::Repaired;
 use gestalt_core::AppName;
@@ -90,7 +89,7 @@ impl HostServer {
         let listener =
             UnixListener::bind(&path).map_err(|source| ProcessError::Listen { path: path.clone(), source })?;
         // A confined process knows the socket by another path.
-        let inside = Path::new(sandbox::SOCKETS).join(path.file_name().unwrap_or_default());
+        let inside = Path::new(gestalt_confine::SOCKETS).join(path.file_name().unwrap_or_default());
         let incoming = accept(listener, frames::Authority::new([path.as_path(), &inside]));
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();

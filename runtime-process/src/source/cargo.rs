@@ -4,14 +4,13 @@
 //! run as it is; a library gets a generated crate around it whose `main` calls those functions, which all releases have.
 
 use super::SourcePackage;
-use super::phase;
+use super::phase::{self, Site};
 use crate::error::ProcessError;
 use crate::spec::AppCommand;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::process::Command;
 
 /// A release build of an SDK and its dependencies from scratch, on a slow machine.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(15 * 60);
@@ -38,28 +37,41 @@ enum Target {
     Library { package: String },
 }
 
-/// Builds the package; `None` when it is not a Cargo package.
-pub(super) async fn find(package: &SourcePackage) -> Result<Option<AppCommand>, ProcessError> {
+/// Builds the package, and says which program that made; `None` when it is not a Cargo package. In a cell, `wrapper` is an
+/// empty directory for a crate around it.
+pub(super) async fn build_package(
+    package: &SourcePackage,
+    site: Option<&Site>,
+    wrapper: Option<&Path>,
+) -> Result<Option<PathBuf>, ProcessError> {
     let manifest = package.root.join("Cargo.toml");
     if !manifest.is_file() {
         return Ok(None);
     }
-    let program = match target(package, &manifest).await? {
-        Target::Binary(name) => build(package, &manifest, &name, None).await?,
+    let (cache, wrapper) = match (site, wrapper) {
+        (Some(site), Some(wrapper)) => (&site.cache, wrapper.to_owned()),
+        _ => (&package.cache, package.cache.join("wrapper")),
+    };
+    let own_target = cache.join("target");
+    let made = match target(package, &manifest, site).await? {
+        // In a cell the package's own target directory would have to be built anew with every change.
+        Target::Binary(name) => build(package, &manifest, &name, site.map(|_| own_target.as_path()), site).await?,
         Target::Library { package: name } => {
-            let wrapper = write_wrapper(package, &name)?;
-            build(package, &wrapper, "provider-main", Some(&package.cache.join("target"))).await?
+            let wrapper = write_wrapper(package, &name, &wrapper)?;
+            build(package, &wrapper, "provider-main", Some(&own_target), site).await?
         }
     };
-    Ok(Some(AppCommand { program, args: vec![], workdir: package.root.clone(), env: BTreeMap::new(), direct: true }))
+    Ok(Some(made))
 }
 
 /// Asks cargo what the package consists of: targets may be declared or discovered, which is cargo's own business.
-async fn target(package: &SourcePackage, manifest: &Path) -> Result<Target, ProcessError> {
-    let mut builder = cargo(package);
-    builder.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(manifest);
+async fn target(package: &SourcePackage, manifest: &Path, site: Option<&Site>) -> Result<Target, ProcessError> {
+    let mut command = cargo(package);
+    let words = ["metadata", "--no-deps", "--format-version", "1", "--manifest-path"];
+    command.args.extend(words.map(Into::into));
+    command.args.push(manifest.into());
     let mut text = String::new();
-    phase::read("build", builder, METADATA_TIMEOUT, |line| text.push_str(line)).await?;
+    phase::read("build", &command, site, METADATA_TIMEOUT, |line| text.push_str(line)).await?;
     let metadata: Value = serde_json::from_str(&text).unwrap_or_default();
     choose(&metadata, manifest).map_err(|reason| ProcessError::Package { path: manifest.to_owned(), reason })
 }
@@ -97,15 +109,17 @@ async fn build(
     manifest: &Path,
     name: &str,
     target_dir: Option<&Path>,
+    site: Option<&Site>,
 ) -> Result<PathBuf, ProcessError> {
-    let mut builder = cargo(package);
-    builder.args(["build", "--release", "--message-format=json-render-diagnostics", "--bin", name, "--manifest-path"]);
-    builder.arg(manifest);
+    let mut command = cargo(package);
+    let words = ["build", "--release", "--message-format=json-render-diagnostics", "--bin", name, "--manifest-path"];
+    command.args.extend(words.map(Into::into));
+    command.args.push(manifest.into());
     if let Some(dir) = target_dir {
-        builder.arg("--target-dir").arg(dir);
+        command.args.extend(["--target-dir".into(), dir.into()]);
     }
     let mut executable = None;
-    phase::read("build", builder, BUILD_TIMEOUT, |line| {
+    phase::read("build", &command, site, BUILD_TIMEOUT, |line| {
         let message: Value = serde_json::from_str(line).unwrap_or_default();
         if message["reason"] == "compiler-artifact" && message["target"]["name"] == name {
             executable = message["executable"].as_str().map(PathBuf::from).or(executable.take());
@@ -116,9 +130,8 @@ async fn build(
     executable.ok_or_else(|| ProcessError::Package { path: manifest.to_owned(), reason: reason() })
 }
 
-/// Writes the crate around a library, in the package's cache and outside of every workspace.
-fn write_wrapper(package: &SourcePackage, name: &str) -> Result<PathBuf, ProcessError> {
-    let dir = package.cache.join("wrapper");
+/// Writes the crate around a library into `dir`, outside of every workspace.
+fn write_wrapper(package: &SourcePackage, name: &str, dir: &Path) -> Result<PathBuf, ProcessError> {
     let manifest = dir.join("Cargo.toml");
     // A debug-formatted string is a valid TOML basic string for every path that is text.
     let text = format!(
@@ -136,7 +149,7 @@ fn write_wrapper(package: &SourcePackage, name: &str) -> Result<PathBuf, Process
         }
         Ok(())
     };
-    write().map_err(|error: std::io::Error| ProcessError::Package { path: dir.clone(), reason: error.to_string() })?;
+    write().map_err(|error: std::io::Error| ProcessError::Package { path: dir.to_owned(), reason: error.to_string() })?;
     Ok(manifest)
 }
 
@@ -148,10 +161,10 @@ fn write_if_changed(path: &Path, text: &str) -> std::io::Result<()> {
     }
 }
 
-fn cargo(package: &SourcePackage) -> Command {
-    let mut builder = Command::new(package.var("CARGO").unwrap_or_else(|| "cargo".into()));
-    builder.current_dir(&package.root);
-    builder
+fn cargo(package: &SourcePackage) -> AppCommand {
+    let program = package.var("CARGO").unwrap_or_else(|| "cargo".into());
+    let workdir = package.root.clone();
+    AppCommand { program: program.into(), args: Vec::new(), workdir, env: BTreeMap::new(), direct: false }
 }
 
 #[cfg(test)]

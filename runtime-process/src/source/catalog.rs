@@ -1,18 +1,18 @@
 //! The catalog a provider writes about itself.
 
 use super::phase;
+use crate::confined::{Confine, Extent};
 use crate::environment::inherited;
-use crate::error::{Output, ProcessError};
-use crate::sandbox::{Confine, Gate, View};
+use crate::error::ProcessError;
 use crate::spec::AppCommand;
 use gestalt_core::AppName;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::path::Path;
-use std::process::Stdio;
+use nix::fcntl::OFlag;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
-use tokio::process::Command;
 
 /// From the start of the process to its end. One that ignores the request and serves instead is stopped by this.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -20,67 +20,69 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Largest catalog read.
 const MAX_CATALOG: u64 = 16 << 20;
 
-/// Has the app's command write its static catalog, reads it, and leaves it at `path`, whose directory exists. The caller
-/// parses it: it is YAML.
+/// Where a catalog is written in a cell. It is read there as well, by what confines, and comes out over a socket.
+const IN_CELL: &str = "/tmp/catalog.yaml";
+
+/// Has the app's command write its static catalog, and reads it. The caller parses it: it is YAML.
 ///
 /// The variable that asks for it has two names, by the age of the SDK; both are set. The process sees of the daemon's
-/// environment what it would see if it served, and the entry's `env`; and is confined as it would be.
+/// environment what it would see if it served, and the entry's `env`; and is confined as it would be. `scratch` is a
+/// directory of the daemon's own.
 ///
 /// # Errors
-/// When the command fails, takes longer than a minute, or writes no file, or one larger than 16 MiB or not text.
+/// When the command fails, takes longer than a minute, or writes no regular file, or one larger than 16 MiB or not text.
 pub async fn export(
     command: &AppCommand,
     app: &AppName,
     env: &BTreeMap<String, String>,
-    path: &Path,
+    scratch: &Path,
     confine: Option<&Confine>,
 ) -> Result<String, ProcessError> {
-    let fail = |error: std::io::Error| ProcessError::Package { path: path.to_owned(), reason: error.to_string() };
     // A place of this export's own: another daemon on the same directory may be asking at the same time.
-    let beside = path.parent().unwrap_or(Path::new("."));
-    let private = tempfile::Builder::new().prefix(".catalog-").tempdir_in(beside).map_err(fail)?;
-    let written = private.path().join("catalog.yaml");
+    let private = tempfile::Builder::new().prefix(".catalog-").tempdir_in(scratch);
+    let private = private.map_err(|error| refused(scratch, &error.to_string()))?;
+    let written = match confine {
+        Some(_) => PathBuf::from(IN_CELL),
+        None => private.path().join("catalog.yaml"),
+    };
     let mut all = inherited(|name| std::env::var_os(name));
     all.extend(command.env.iter().chain(env).map(|(name, value)| (name.into(), value.into())));
     for era in ["APP", "PLUGIN"] {
         all.insert(format!("GESTALT_{era}_NAME").into(), app.as_str().into());
         all.insert(format!("GESTALT_{era}_WRITE_CATALOG").into(), written.clone().into());
     }
-    let unconfined = builder(command, all.clone());
     // Also where it is confined: how that is done is no operator's concern.
-    let line = phase::command_line(&unconfined);
-    match confine {
-        None => phase::run("catalog", line, unconfined, Stdio::null(), TIMEOUT).await?,
-        Some(confine) => {
-            let view = View { write: vec![private.path().to_owned()], ..View::default() };
-            let mut gate = Gate::build(confine, app, command, &all, env, view)?;
-            let (builder, stdin) = (builder(&gate.command, all), gate.stdin());
-            let passed = async {
-                let passage = gate.pass().await?;
-                // Its way out, for as long as it runs.
-                std::future::pending::<()>().await;
-                drop(passage);
-                Ok::<(), String>(())
-            };
-            tokio::select! {
-                biased;
-                Err(reason) = passed => return Err(ProcessError::Sandbox { reason, output: Output::default() }),
-                ran = phase::run("catalog", line, builder, stdin, TIMEOUT) => ran?,
-            }
+    let line = phase::command_line(&command.builder(BTreeMap::new()));
+    let bytes = match confine {
+        None => {
+            phase::run("catalog", line, command.builder(all), TIMEOUT).await?;
+            read(&written).map_err(|why| refused(&written, &why))?
         }
-    }
-    let mut text = String::new();
-    let file = tokio::fs::File::open(&written).await.map_err(fail)?;
-    let read = file.take(MAX_CATALOG + 1).read_to_string(&mut text).await.map_err(fail)?;
-    if read as u64 > MAX_CATALOG {
-        return Err(fail(std::io::Error::other("catalog is larger than 16 MiB")));
-    }
-    tokio::fs::rename(&written, path).await.map_err(fail)?;
-    Ok(text)
+        Some(confine) => {
+            let extent = Extent { collect: Some(written.clone()), ..Extent::default() };
+            let (builder, threshold) = confine.prepare(app, command, all, extent)?;
+            let left = phase::run_confined("catalog", line, builder, threshold, TIMEOUT).await?;
+            left.map_err(|why| refused(&written, &why))?
+        }
+    };
+    String::from_utf8(bytes).map_err(|_| refused(&written, "it is not text"))
 }
 
-fn builder(command: &AppCommand, env: BTreeMap<OsString, OsString>) -> Command {
-    let mut builder = Command::new(&command.program);
-    builder.args(&command.args).current_dir(&command.workdir).env_clear().envs(env);
-    builder
+/// A regular file of some size: what stands there was written by the app, and nobody waits for a pipe.
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+    let file = File::options().read(true).custom_flags(flags).open(path).map_err(|error| error.to_string())?;
+    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+        return Err("it is not a regular file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_CATALOG + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    match bytes.len() as u64 {
+        0..=MAX_CATALOG => Ok(bytes),
+        _ => Err("it is larger than 16 MiB".to_owned()),
+    }
+}
+
+fn refused(path: &Path, why: &str) -> ProcessError {
+    ProcessError::Package { path: path.to_owned(), reason: why.to_owned() }
 }

@@ -8,17 +8,25 @@
 //! 3. A Cargo package: its own binary, or its library behind a generated `main`.
 //! 4. `[tool.gestalt]` in `pyproject.toml`: the SDK's runtime module in the package's own Python.
 //!
+//! What runs before the app starts is a stranger's code as much as the app is ([`Builds`]): unless the deployment says
+//! otherwise, it runs in a cell, on a copy of the package, and the copy is what starts.
+//!
 //! No command goes through a shell, and what it writes is kept to be quoted only as far as [`Output`](crate::Output) says.
 
 mod cargo;
 mod catalog;
+mod copy;
 mod phase;
 mod python;
 mod stale;
 
+use crate::confined::Confine;
 use crate::error::ProcessError;
 use crate::spec::AppCommand;
 pub use catalog::export as export_catalog;
+use copy::Copy;
+use gestalt_core::AppName;
+use phase::Site;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
@@ -40,6 +48,40 @@ pub struct SourcePackage {
     pub env: BTreeMap<String, String>,
     /// A directory of this package's own for what is generated: stamps, the wrapper crate, its build.
     pub cache: PathBuf,
+    /// What becomes of its `install` and `build`.
+    pub builds: Builds,
+}
+
+/// What becomes of what a package runs before it starts: `server.packages.build`.
+#[derive(Clone, Debug, Default)]
+pub enum Builds {
+    /// It runs as the daemon's user, with the daemon's environment.
+    #[default]
+    Allow,
+    /// It runs in a cell, on a copy of the package.
+    Confined(Box<ConfinedBuilds>),
+    /// It does not run: a package that would have to be built is not started.
+    Deny,
+}
+
+/// How builds are confined.
+#[derive(Clone, Debug)]
+pub struct ConfinedBuilds {
+    /// The cell, and the app's way out of it.
+    pub confine: Confine,
+    /// The app that is built.
+    pub app: AppName,
+    /// The directory of all copies.
+    pub dir: PathBuf,
+}
+
+/// A package that can be started.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The command.
+    pub command: AppCommand,
+    /// Where its code is: the package's root, or what a confined build has made of it.
+    pub root: PathBuf,
 }
 
 /// One command of a phase.
@@ -70,52 +112,130 @@ pub struct Entrypoint {
 ///
 /// # Errors
 /// When a command fails, a file of the package makes no sense, or there is nothing to start.
-pub async fn prepare(package: &SourcePackage) -> Result<AppCommand, ProcessError> {
-    if let Some((last, before)) = package.run.split_last() {
-        phase::install(package).await?;
-        if package.entrypoint.is_none() {
-            phase::run_all("build", &package.build, package).await?;
+pub async fn prepare(package: &SourcePackage) -> Result<Prepared, ProcessError> {
+    let Some(what) = has_to_run(package)? else { return Ok(Prepared { command: start(package)?, root: package.root.clone() }) };
+    match &package.builds {
+        Builds::Allow => {
+            let program = run_phases(package, None, None).await?;
+            let command = program.map_or_else(|| start(package), |program| Ok(own(program, package)))?;
+            Ok(Prepared { command, root: package.root.clone() })
         }
-        phase::run_all("run", before, package).await?;
+        Builds::Confined(builds) => in_copy(package, builds).await,
+        Builds::Deny => Err(ProcessError::Package {
+            path: package.root.clone(),
+            reason: format!("{what} would have to run, and server.packages.build is `deny`: build it beforehand"),
+        }),
+    }
+}
+
+/// Builds a copy of the package in a cell, unless that has been done, and says how the copy is started.
+async fn in_copy(package: &SourcePackage, builds: &ConfinedBuilds) -> Result<Prepared, ProcessError> {
+    let (root, dir, hidden) = (package.root.clone(), builds.dir.clone(), builds.confine.view.hide.clone());
+    let made = tokio::task::spawn_blocking(move || Copy::make(&root, &dir, &hidden)).await;
+    let copy = made.map_err(|error| refused(&package.root, &error.to_string()))??;
+    let inside = SourcePackage { root: copy.package(), ..package.clone() };
+    if !copy.is_complete {
+        let make = |dir: &Path| std::fs::create_dir_all(dir).map_err(|error| refused(dir, &error.to_string()));
+        let cache = package.cache.join("build");
+        make(&cache)?;
+        make(&copy.wrapper())?;
+        let write = vec![copy.dir().join("package"), copy.wrapper(), cache.clone()];
+        let site = Site { confine: builds.confine.clone(), app: builds.app.clone(), write, cache };
+        if let Some(made) = run_phases(&inside, Some(&site), Some(&copy.wrapper())).await? {
+            keep(&made, &copy.program()).map_err(|error| refused(&made, &error.to_string()))?;
+        }
+        copy.complete()?;
+    }
+    let program = Some(copy.program()).filter(|program| program.is_file());
+    let command = program.map_or_else(|| start(&inside), |program| Ok(own(program, &inside)))?;
+    if let Some(entrypoint) = inside.entrypoint.as_ref().filter(|_| inside.run.is_empty()) {
+        // Written by the build: it must be what it seems to be before anybody opens it by its name.
+        gestalt_confine::lookup::regular_beneath(&inside.root, &entrypoint.artifact_path)
+            .map_err(|why| refused(&command.program, &why))?;
+    }
+    Ok(Prepared { command, root: copy.dir().to_owned() })
+}
+
+/// Puts a program that a confined build has made where no build can change it.
+fn keep(made: &Path, program: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::File::options().write(true).create_new(true).mode(0o755).open(program)?;
+    std::io::copy(&mut copy::open_regular(made)?, &mut file).map(drop)
+}
+
+fn refused(path: &Path, why: &str) -> ProcessError {
+    ProcessError::Package { path: path.to_owned(), reason: why.to_owned() }
+}
+
+/// Which of the package's commands have to run before it can be started, in words. `None` where it is ready.
+///
+/// # Errors
+/// When the manifest names an entrypoint outside of the package.
+pub fn has_to_run(package: &SourcePackage) -> Result<Option<&'static str>, ProcessError> {
+    let installs = !package.install.is_empty() && stale::dependencies_changed(&package.cache.join("installed"), package);
+    if let Some((_, before)) = package.run.split_last() {
+        let builds = package.entrypoint.is_none() && !package.build.is_empty();
+        return Ok((installs || builds || !before.is_empty()).then_some("its `install`, `build` or `run`"));
+    }
+    if let Some(entrypoint) = &package.entrypoint {
+        let output = inside(package, &entrypoint.artifact_path)?;
+        let builds = !package.build.is_empty() && stale::is_stale(&output, package);
+        return Ok(builds.then_some("its `build`"));
+    }
+    let builds = !package.build.is_empty() || package.root.join("Cargo.toml").is_file();
+    Ok((installs || builds).then_some("its `install`, `build` or cargo"))
+}
+
+/// Runs what has to run. Gives the program that cargo made, where it is cargo that makes it.
+async fn run_phases(
+    package: &SourcePackage,
+    site: Option<&Site>,
+    wrapper: Option<&Path>,
+) -> Result<Option<PathBuf>, ProcessError> {
+    match site {
+        None => phase::install(package).await?,
+        // A copy has never been installed.
+        Some(_) => phase::run_all("install", &package.install, package, site).await?,
+    }
+    if package.run.is_empty() || package.entrypoint.is_none() {
+        phase::run_all("build", &package.build, package, site).await?;
+    }
+    if let Some((_, before)) = package.run.split_last() {
+        phase::run_all("run", before, package, site).await?;
+        return Ok(None);
+    }
+    if package.entrypoint.is_some() {
+        return Ok(None);
+    }
+    cargo::build_package(package, site, wrapper).await
+}
+
+/// How a package is started that is ready for it.
+fn start(package: &SourcePackage) -> Result<AppCommand, ProcessError> {
+    if let Some(last) = package.run.last() {
         return phase::command(last, package);
     }
     if let Some(entrypoint) = &package.entrypoint {
-        return built(entrypoint, package).await;
+        let output = inside(package, &entrypoint.artifact_path)?;
+        if !output.is_file() {
+            let reason = match package.build.is_empty() {
+                true => "the entrypoint does not exist, and there is no `build`",
+                false => "the build did not make the entrypoint",
+            };
+            return Err(refused(&output, reason));
+        }
+        let args = entrypoint.args.iter().map(Into::into).collect();
+        return Ok(AppCommand { args, ..own(output, package) });
     }
-    phase::install(package).await?;
-    phase::run_all("build", &package.build, package).await?;
-    if let Some(command) = cargo::find(package).await? {
-        return Ok(command);
-    }
-    if let Some(command) = python::find(package)? {
-        return Ok(command);
-    }
-    Err(ProcessError::NoSource {
+    python::find(package)?.ok_or_else(|| ProcessError::NoSource {
         root: package.root.clone(),
         reason: "no `run`, no `entrypoint`, no Cargo.toml, no [tool.gestalt] in pyproject.toml".into(),
     })
 }
 
-async fn built(entrypoint: &Entrypoint, package: &SourcePackage) -> Result<AppCommand, ProcessError> {
-    let output = inside(package, &entrypoint.artifact_path)?;
-    if !package.build.is_empty() && stale::is_stale(&output, package) {
-        phase::install(package).await?;
-        phase::run_all("build", &package.build, package).await?;
-    }
-    if !output.is_file() {
-        let reason = match package.build.is_empty() {
-            true => "the entrypoint does not exist, and there is no `build`",
-            false => "the build did not make the entrypoint",
-        };
-        return Err(ProcessError::Package { path: output, reason: reason.into() });
-    }
-    Ok(AppCommand {
-        program: output,
-        args: entrypoint.args.iter().map(Into::into).collect(),
-        workdir: package.root.clone(),
-        env: BTreeMap::new(),
-        direct: true,
-    })
+/// A program that is the provider itself.
+fn own(program: PathBuf, package: &SourcePackage) -> AppCommand {
+    AppCommand { program, args: vec![], workdir: package.root.clone(), env: BTreeMap::new(), direct: true }
 }
 
 /// A path of the manifest, which must not lead out of the package.
@@ -135,7 +255,7 @@ impl SourcePackage {
 }
 
 /// Operating system and processor in Go's words, which manifests and variables use.
-fn platform() -> (&'static str, &'static str) {
+pub fn platform() -> (&'static str, &'static str) {
     let os = match std::env::consts::OS {
         "macos" => "darwin",
         other => other,

@@ -2,6 +2,7 @@
 
 use crate::kit::{self, Fixture, V3, V4, V5};
 use gestalt_core::{AppName, Executor};
+use gestalt_runtime_process::AppCommand;
 use gestalt_runtime_process::source::{Entrypoint, SourcePackage, Step, export_catalog, prepare};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -18,6 +19,10 @@ fn package(root: &Path, cache: &Path) -> SourcePackage {
     SourcePackage { root: root.into(), cache: cache.into(), ..SourcePackage::default() }
 }
 
+async fn command(package: &SourcePackage) -> AppCommand {
+    prepare(package).await.unwrap().command
+}
+
 async fn refused(package: &SourcePackage) -> String {
     prepare(package).await.unwrap_err().to_string()
 }
@@ -29,15 +34,14 @@ async fn a_python_package_starts_and_writes_its_catalog() {
         let mut package = package(&kit::fixture(), cache.path());
         let interpreter = kit::python(release).to_str().unwrap().to_owned();
         package.env = BTreeMap::from([("GESTALT_PYTHON".into(), interpreter)]);
-        let mut command = prepare(&package).await.unwrap();
-        command.env.insert("PYTHONDONTWRITEBYTECODE".into(), "1".into());
+        let mut served = command(&package).await;
+        served.env.insert("PYTHONDONTWRITEBYTECODE".into(), "1".into());
 
         let app = AppName::parse("fixture").unwrap();
-        let path = cache.path().join("catalog.yaml");
-        let text = export_catalog(&command, &app, &BTreeMap::new(), &path, None).await.unwrap();
+        let text = export_catalog(&served, &app, &BTreeMap::new(), cache.path(), None).await.unwrap();
         assert!(text.contains("id: echo") && text.contains("id: created"), "{release}: {text}");
 
-        let fixture = Fixture::launch_with(release, |spec| spec.command = command).await.unwrap();
+        let fixture = Fixture::launch_with(release, |spec| spec.command = served).await.unwrap();
         assert_eq!(fixture.json("text", json!({})).await, "plain");
         fixture.app.shutdown().await;
     }
@@ -62,14 +66,14 @@ async fn a_build_runs_when_its_output_is_missing_or_older_than_its_inputs() {
         File::options().write(true).open(root.join(path)).unwrap().set_modified(at).unwrap();
     };
 
-    let command = prepare(&package).await.unwrap();
-    assert_eq!((command.program, command.args), (root.join("bin/serve"), vec!["--fast".into()]));
-    assert!(command.direct);
+    let first = command(&package).await;
+    assert_eq!((first.program, first.args), (root.join("bin/serve"), vec!["--fast".into()]));
+    assert!(first.direct);
     age("src/input", 60);
-    prepare(&package).await.unwrap();
+    command(&package).await;
     assert_eq!(built(), 1, "an output younger than its inputs is taken as it is");
     age("bin/serve", 120);
-    prepare(&package).await.unwrap();
+    command(&package).await;
     assert_eq!(built(), 2);
 
     package.build[0].inputs = vec!["other".into()];
@@ -77,7 +81,7 @@ async fn a_build_runs_when_its_output_is_missing_or_older_than_its_inputs() {
     age("other", 60);
     std::fs::write(root.join("src/input"), "2").unwrap();
     age("bin/serve", 0);
-    prepare(&package).await.unwrap();
+    command(&package).await;
     assert_eq!(built(), 2, "only declared inputs count");
 }
 
@@ -92,13 +96,13 @@ async fn dependencies_are_installed_once_until_they_change() {
     package.run = vec![step(&["./serve", "now"])];
     let installed = || std::fs::read_to_string(dir.path().join("log")).unwrap().lines().count();
 
-    let command = prepare(&package).await.unwrap();
-    assert_eq!((command.program, command.direct), (root.join("./serve"), false));
-    prepare(&package).await.unwrap();
+    let first = command(&package).await;
+    assert_eq!((first.program, first.direct), (root.join("./serve"), false));
+    command(&package).await;
     assert_eq!(installed(), 1);
     let later = SystemTime::now() + Duration::from_secs(60);
     File::options().write(true).open(root.join("uv.lock")).unwrap().set_modified(later).unwrap();
-    prepare(&package).await.unwrap();
+    command(&package).await;
     assert_eq!(installed(), 2);
 }
 
@@ -106,9 +110,9 @@ async fn dependencies_are_installed_once_until_they_change() {
 async fn a_library_crate_gets_a_main_around_it() {
     let dir = tempfile::tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/library");
-    let command = prepare(&package(&root, dir.path())).await.unwrap();
+    let made = command(&package(&root, dir.path())).await;
     let app = AppName::parse("lib").unwrap();
-    let text = export_catalog(&command, &app, &BTreeMap::new(), &dir.path().join("catalog.yaml"), None).await.unwrap();
+    let text = export_catalog(&made, &app, &BTreeMap::new(), dir.path(), None).await.unwrap();
     assert_eq!(text, "name: lib\n");
 }
 
@@ -120,17 +124,15 @@ async fn catalogs_asked_for_at_the_same_time_do_not_meet() {
         [ ! -e "$f" ] || exit 1
         printf 'name: ' >> "$f"; ls -R . >/dev/null; printf 'x\n' >> "$f""#;
     let package = SourcePackage { run: vec![step(&["sh", "-c", script])], ..package(dir.path(), dir.path()) };
-    let (command, app) = (prepare(&package).await.unwrap(), AppName::parse("x").unwrap());
-    let path = dir.path().join("catalog.yaml");
+    let (command, app) = (command(&package).await, AppName::parse("x").unwrap());
+    let path = dir.path().to_owned();
     let mut exports = JoinSet::new();
     for _ in 0..8 {
         let (command, app, path) = (command.clone(), app.clone(), path.clone());
         exports.spawn(async move { export_catalog(&command, &app, &BTreeMap::new(), &path, None).await.unwrap() });
     }
     assert_eq!(exports.join_all().await, ["name: x\n"; 8]);
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "name: x\n");
-    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["catalog.yaml"]);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "something is left");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::fixture::{Events, Setup, call, gestaltd, probe, runtime_limits, settings, until};
 use gestalt_core::limits::{ByteSize, CompileLimits, RuntimeLimits};
 use gestalt_core::metrics::Event;
-use gestalt_runtime_wasm::{Runtime, Settings, WasmError, worker};
+use gestalt_runtime_wasm::{Runtime, Settings, WasmError};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -197,16 +197,29 @@ async fn without_a_worker_nothing_compiles() {
 
 /// A worker as the daemon starts it, waiting for its component; but that it could dump its memory if it were let.
 fn waiting(memory: u64) -> Child {
-    Command::new("/bin/sh")
+    let mut child = Command::new("/bin/sh")
         .args(["-c", r#"ulimit -c unlimited 2>/dev/null; exec "$0" "$@""#])
         .arg(gestaltd())
-        .args([worker::COMMAND, &format!("memory={memory},cpu=60,parent={}", std::process::id())])
+        .arg(gestalt_confine::COMMAND)
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap()
+        .unwrap();
+    child.stdin.as_mut().unwrap().write_all(&order("compile", memory, std::process::id())).unwrap();
+    child
+}
+
+/// What a daemon with that process id tells its worker first.
+fn order(work: &str, memory: u64, daemon: u32) -> Vec<u8> {
+    const HEAD: usize = 8;
+    let limits = gestalt_confine::WorkLimits { memory, processor: Duration::from_secs(60) };
+    let (_, order) = gestalt_confine::work(&gestaltd(), work, limits).unwrap();
+    let body = String::from_utf8(order[HEAD + 4..].to_vec()).unwrap();
+    let body = body.replace(&format!("\"parent\":{}", std::process::id()), &format!("\"parent\":{daemon}"));
+    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+    [&order[..HEAD], &length, body.as_bytes()].concat()
 }
 
 #[tokio::test]
@@ -237,9 +250,21 @@ async fn the_worker_has_given_up_all_it_can_before_it_reads() {
 
 #[tokio::test]
 async fn a_worker_serves_nobody_but_its_daemon() {
-    for job in ["", "memory=1", "memory=1073741824,cpu=60,parent=1"] {
-        let output = Command::new(gestaltd()).args([worker::COMMAND, job]).stdin(Stdio::null()).output().unwrap();
-        assert!(!output.status.success() && output.stdout.is_empty(), "{job}: {output:?}");
+    let own = order("compile", 1 << 30, std::process::id());
+    for told in [
+        Vec::new(),
+        b"{}".to_vec(),
+        own[..own.len() - 1].to_vec(),
+        order("compile", 1 << 30, 1),
+        order("shell", 1 << 30, std::process::id()),
+    ] {
+        let mut worker = Command::new(gestaltd());
+        worker.arg(gestalt_confine::COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut worker = worker.spawn().unwrap();
+        // It may be gone before it has read all.
+        let _ = worker.stdin.take().unwrap().write_all(&told);
+        let output = worker.wait_with_output().unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty(), "{told:?}: {output:?}");
     }
 }
 
@@ -298,7 +323,7 @@ async fn a_worker_inherits_nothing() {
 async fn a_worker_does_not_outlive_its_daemon() {
     let memory = OWN + 6;
     // A shell in the daemon's place.
-    let line = format!(r#"exec 3<&0; "$0" {} "memory={memory},cpu=60,parent=$$" <&3 & wait"#, worker::COMMAND);
+    let line = format!(r#"exec 3<&0; "$0" {} <&3 & wait"#, gestalt_confine::COMMAND);
     let mut daemon = Command::new("/bin/sh")
         .args(["-c", &line])
         .arg(gestaltd())
@@ -306,8 +331,9 @@ async fn a_worker_does_not_outlive_its_daemon() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
+    let mut stdin = daemon.stdin.take().unwrap();
+    stdin.write_all(&order("compile", memory, daemon.id())).unwrap();
     until("waiting", || !workers(memory).is_empty()).await;
-    let stdin = daemon.stdin.take();
     daemon.kill().unwrap();
     daemon.wait().unwrap();
     until("gone", || workers(memory).is_empty()).await;
@@ -317,13 +343,13 @@ async fn a_worker_does_not_outlive_its_daemon() {
 
 /// Process ids of the workers alive whose bound on memory is this one: the tests beside have workers too.
 fn workers(memory: u64) -> Vec<u32> {
-    let job = format!("memory={memory},");
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let is_worker = |id: &u32| {
         let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        let arguments: Vec<_> = line.split(|byte| *byte == 0).collect();
-        arguments.get(1).is_some_and(|command| *command == worker::COMMAND.as_bytes())
-            && arguments.get(2).is_some_and(|given| given.starts_with(job.as_bytes()))
+        let limits = fs::read_to_string(format!("/proc/{id}/limits")).unwrap_or_default();
+        let bound = limits.lines().find_map(|line| line.strip_prefix("Max address space")).unwrap_or_default();
+        line.split(|byte| *byte == 0).nth(1) == Some(gestalt_confine::COMMAND.as_bytes())
+            && bound.split_whitespace().next() == Some(memory.to_string().as_str())
     };
     processes.filter_map(|process| process.file_name().to_str()?.parse().ok()).filter(is_worker).collect()
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
 /// Sets up the loopback interface of the network namespace this process is in, which is new and empty.
-pub(super) fn set_up() -> io::Result<()> {
+pub(crate) fn set_up() -> io::Result<()> {
     const NEW_LINK: u16 = 16;
     const REQUEST_AND_ACK: u16 = 5;
     const HEADER: usize = 16;
@@ -34,6 +34,6 @@ pub(super) fn set_up() -> io::Result<()> {
 }
 
 /// The proxy's listener.
-pub(super) fn listen() -> io::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, super::PROXY_PORT))
+pub(crate) fn listen() -> io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, crate::PROXY_PORT))
 }

@@ -1,8 +1,9 @@
-//! The system calls a confined process does without.
+//! The system calls a confined program does without.
 //!
 //! What is refused is what has no use for a provider, or leads around one of the other walls; the list is of what is
 //! refused and not of what is allowed, since nobody knows what the runtime of a provider needs.
 
+use crate::failure::Failure;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     apply_filter,
@@ -79,22 +80,30 @@ const X32: i64 = 0x4000_0000;
 #[cfg(target_arch = "x86_64")]
 const REFUSED_IN_X32: &[i64] = &[X32 + 514, X32 + 521, X32 + 528, X32 + 539, X32 + 540];
 
+/// Memory without a name that stays when no process has it in its map: of use to some, and counted by nobody but a
+/// control group. Who is told that the kernel lacks it does without.
+const NAMELESS: &[i64] = &[libc::SYS_memfd_create, libc::SYS_shmget];
+
 /// Puts the filter up, for this process and all it starts. With a network of its own, a process makes no sockets but of
-/// the local and the stream kind.
-pub(super) fn filter(own_network: bool) -> Result<(), String> {
-    let failed = |error: &dyn std::fmt::Display| format!("system call filter: {error}");
-    let filters = filters(own_network).map_err(|error| failed(&error))?;
+/// the local and the stream kind. Where no control group counts all memory (`counted`), it makes none that only one would
+/// count.
+pub(crate) fn filter(own_network: bool, counted: bool) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::from(format!("system call filter: {error}"));
+    let filters = filters(own_network, counted).map_err(|error| failed(&error))?;
     filters.iter().try_for_each(|filter| apply_filter(filter)).map_err(|error| failed(&error))
 }
 
-fn filters(own_network: bool) -> Result<[BpfProgram; 2], seccompiler::BackendError> {
+fn filters(own_network: bool, counted: bool) -> Result<[BpfProgram; 2], seccompiler::BackendError> {
     let arch = std::env::consts::ARCH.try_into()?;
     let filter = |rules: Rules, errno: i32| -> Result<BpfProgram, seccompiler::BackendError> {
         let refuse = SeccompAction::Errno(errno.cast_unsigned());
         SeccompFilter::new(in_every_mode(rules), SeccompAction::Allow, refuse, arch)?.try_into()
     };
     // The flags of clone3 are in memory, where no filter can look at them; everybody can do with the older call.
-    let absent = [(libc::SYS_clone3, Vec::new())].into();
+    let mut absent: Rules = [(libc::SYS_clone3, Vec::new()), (libc::SYS_memfd_secret, Vec::new())].into();
+    if !counted {
+        absent.extend(NAMELESS.iter().map(|call| (*call, Vec::new())));
+    }
     let mut refused: Rules = REFUSED.iter().chain(REFUSED_HERE).map(|call| (*call, Vec::new())).collect();
     refused.insert(libc::SYS_clone, namespaces()?);
     refused.insert(libc::SYS_ioctl, terminals()?);
@@ -177,7 +186,7 @@ mod tests {
     fn confined<T: Send + 'static>(own_network: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
         let confined = move || {
             promise();
-            filter(own_network).unwrap();
+            filter(own_network, true).unwrap();
             work()
         };
         std::thread::spawn(confined).join().unwrap()
@@ -240,5 +249,19 @@ mod tests {
         });
         assert_eq!(refused, [Err(nix::Error::EPERM); 3]);
         assert!(confined(false, || may(AddressFamily::INET, SocketType::DGRAM, 0)), "without a network of its own");
+    }
+
+    #[test]
+    fn nameless_memory_is_made_only_where_it_is_counted() {
+        let make = |counted: bool| {
+            let confined = move || {
+                promise();
+                filter(true, counted).unwrap();
+                rustix::fs::memfd_create("x", rustix::fs::MemfdFlags::CLOEXEC).err()
+            };
+            std::thread::spawn(confined).join().unwrap()
+        };
+        assert_eq!(make(true), None);
+        assert_eq!(make(false), Some(rustix::io::Errno::NOSYS));
     }
 }

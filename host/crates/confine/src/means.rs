@@ -1,0 +1,68 @@
+//! What this machine can do, found out once.
+//!
+//! A step that was possible when the daemon started is taken for every cell from then on, or the cell is refused: a fork
+//! that fails for a moment must not be how a program gets out of its namespaces.
+
+use serde::{Deserialize, Serialize};
+
+/// What the machine can do. `None` in an `Option` of a reason means: it can.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Means {
+    /// Why there are no namespaces: no network, files and processes of its own.
+    pub namespaces: Option<String>,
+    /// Why there is no `/proc` in the namespaces.
+    pub processes: Option<String>,
+    /// Why there is no Landlock. A second wall: without it the others stand.
+    pub landlock: Option<String>,
+    /// Why system calls are not filtered.
+    pub filter: Option<String>,
+    /// Why there is no control group for a cell. Memory is then added up by the gate, and processor time has a priority.
+    pub groups: Option<String>,
+}
+
+impl Means {
+    /// A machine that can do everything.
+    pub fn all() -> Self {
+        Self { namespaces: None, processes: None, landlock: None, filter: None, groups: None }
+    }
+
+    /// A machine that can do nothing of all this.
+    pub fn none(why: &str) -> Self {
+        let why = Some(why.to_owned());
+        Self { namespaces: why.clone(), processes: why.clone(), landlock: why.clone(), filter: why.clone(), groups: why }
+    }
+
+    /// Whether a program gets a network, files and processes of its own.
+    pub fn has_namespaces(&self) -> bool {
+        self.namespaces.is_none()
+    }
+
+    /// The walls that do not stand here, each with the reason. Under `required` there must be none of these.
+    pub fn missing(&self) -> Vec<String> {
+        let named = |name: &str, why: &Option<String>| why.as_ref().map(|why| format!("{name}: {why}"));
+        let mut missing: Vec<String> = named("namespaces", &self.namespaces).into_iter().collect();
+        if self.has_namespaces() {
+            missing.extend(named("/proc", &self.processes));
+        } else {
+            missing.push("memory of the whole app: only that of each process is bounded".to_owned());
+        }
+        missing.extend(named("system calls", &self.filter));
+        missing
+    }
+
+    /// How the bounds for all of a cell are kept, in the words of the log.
+    pub fn bounds(&self) -> &'static str {
+        match (&self.groups, self.has_namespaces()) {
+            (None, _) => "control group: memory, processes, processor",
+            (Some(_), true) => "memory added up, processes by namespace, processor by priority",
+            (Some(_), false) => "each process by itself",
+        }
+    }
+}
+
+/// Whether an error says what the machine is short of at the moment, and not what it cannot do.
+pub(crate) fn is_passing(error: &std::io::Error) -> bool {
+    let passing = [nix::Error::EAGAIN, nix::Error::ENOMEM, nix::Error::EMFILE, nix::Error::ENFILE, nix::Error::EINTR];
+    error.raw_os_error().is_some_and(|code| passing.contains(&nix::Error::from_raw(code)))
+}
