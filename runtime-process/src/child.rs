@@ -38,10 +38,9 @@ impl AppChild {
         log: &Arc<AppLog>,
     ) -> Result<Self, ProcessError> {
         builder.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).process_group(0);
-        let mut child = spawn(&mut builder).await.map_err(|source| ProcessError::Spawn {
-            program: builder.as_std().get_program().into(),
-            source,
-        })?;
+        let mut child = spawn(&mut builder)
+            .await
+            .map_err(|source| ProcessError::Spawn { program: builder.as_std().get_program().into(), source })?;
         let id = child.id();
         let mut pumps = JoinSet::new();
         if let Some(stream) = child.stdout.take() {

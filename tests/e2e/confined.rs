@@ -29,7 +29,9 @@ fn as_root_and_as_an_ordinary_user(name: &str, test: impl Fn()) {
     let dir = tempfile::tempdir_in("/var/tmp").unwrap();
     let place = dir.path().join("deps");
     std::fs::create_dir(&place).unwrap();
-    for (from, to) in [(std::env::current_exe().unwrap(), place.join("suite")), (gestaltd(), dir.path().join("gestaltd"))] {
+    for (from, to) in
+        [(std::env::current_exe().unwrap(), place.join("suite")), (gestaltd(), dir.path().join("gestaltd"))]
+    {
         if std::fs::hard_link(&from, &to).is_err() {
             std::fs::copy(&from, &to).unwrap();
         }
@@ -44,7 +46,11 @@ fn as_root_and_as_an_ordinary_user(name: &str, test: impl Fn()) {
     let again = again.args(["--exact", &format!("e2e::confined::{name}"), "--nocapture"]).current_dir("/");
     let output = again.env_clear().env("PATH", "/usr/bin:/bin").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "as an ordinary user: {text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "as an ordinary user: {text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 fn confiner() -> Confiner {
@@ -121,12 +127,36 @@ fn what_there_is_in_a_cell() {
     as_root_and_as_an_ordinary_user("what_there_is_in_a_cell", || {
         let confiner = confiner();
         for (what, script, expect) in [
-            ("the places it may write to", "for d in / /etc /usr /bin /home /home/app /tmp /dev/shm /run /run/gestalt /dev /proc /var; do touch $d/.w 2>/dev/null && echo $d; done", "/home/app\n/tmp\n/dev/shm\n"),
-            ("its home", "echo $HOME; cd; pwd; grep ^app: /etc/passwd | cut -d: -f6", "/home/app\n/home/app\n/home/app\n"),
-            ("settings of the kernel", "ls -A /proc/sys | wc -l; (echo 1 > /proc/sys/vm/overcommit_memory) 2>/dev/null || echo refused", "0\nrefused\n"),
-            ("the kernel's own files", "for f in sysrq-trigger kcore kmsg kallsyms keys timer_list; do [ -n \"$(head -c1 /proc/$f 2>/dev/null | tr -d '\\0')\" ] && echo $f; done; echo none", "none\n"),
-            ("facts that runtimes ask for", "for f in cpuinfo meminfo stat uptime; do [ -n \"$(head -c1 /proc/$f)\" ] || echo $f; done; echo all", "all\n"),
-            ("processes", "set -- /proc/[0-9]*; echo $# $$; [ -d /proc/1 ] || echo hidden", "1 2\nhidden\n"),
+            (
+                "the places it may write to",
+                "for d in / /etc /usr /bin /home /home/app /tmp /dev/shm /run /run/gestalt /dev /proc /var; do touch $d/.w 2>/dev/null && echo $d; done",
+                "/home/app\n/tmp\n/dev/shm\n",
+            ),
+            (
+                "its home",
+                "echo $HOME; cd; pwd; grep ^app: /etc/passwd | cut -d: -f6",
+                "/home/app\n/home/app\n/home/app\n",
+            ),
+            (
+                "settings of the kernel",
+                "ls -A /proc/sys | wc -l; (echo 1 > /proc/sys/vm/overcommit_memory) 2>/dev/null || echo refused",
+                "0\nrefused\n",
+            ),
+            (
+                "the kernel's own files",
+                "for f in sysrq-trigger kcore kmsg kallsyms keys timer_list; do [ -n \"$(head -c1 /proc/$f 2>/dev/null | tr -d '\\0')\" ] && echo $f; done; echo none",
+                "none\n",
+            ),
+            (
+                "facts that runtimes ask for",
+                "for f in cpuinfo meminfo stat uptime; do [ -n \"$(head -c1 /proc/$f)\" ] || echo $f; done; echo all",
+                "all\n",
+            ),
+            (
+                "processes, and what is above them",
+                "set -- /proc/[0-9]*; [ $# -le 2 ] && echo $$; cat /proc/1/environ /proc/1/maps /proc/1/mem 2>/dev/null | wc -c; readlink /proc/1/fd/* /proc/1/cwd /proc/1/exe | wc -l",
+                "2\n0\n0\n",
+            ),
             ("devices", "ls /dev | tr '\\n' ' '", "fd full null random shm stderr stdin stdout urandom zero "),
             ("priority", "[ $(nice) -ge 0 ] && echo so; nice -n -5 true 2>/dev/null; echo", "so\n\n"),
             ("mask of new files", "umask", "0022\n"),
@@ -149,8 +179,22 @@ fn the_environment_is_the_programs_alone() {
         // Whoever loads this says so: the loader tells of a library it cannot load.
         let library = dir.join("x.so");
         std::fs::write(&library, "no library").unwrap();
-        let names = ["LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "GCONV_PATH", "LOCPATH", "MALLOC_TRACE", "RUST_BACKTRACE",
-            "RUST_LOG", "TERMINFO", "SSL_CERT_FILE", "GLIBC_TUNABLES", "PYTHONHOME", "BASH_ENV", "ENV"];
+        let names = [
+            "LD_PRELOAD",
+            "LD_AUDIT",
+            "LD_LIBRARY_PATH",
+            "GCONV_PATH",
+            "LOCPATH",
+            "MALLOC_TRACE",
+            "RUST_BACKTRACE",
+            "RUST_LOG",
+            "TERMINFO",
+            "SSL_CERT_FILE",
+            "GLIBC_TUNABLES",
+            "PYTHONHOME",
+            "BASH_ENV",
+            "ENV",
+        ];
         let mut cell = shell("sleep 1000");
         cell.env.extend(names.map(|name| (OsString::from(name), library.clone().into_os_string())));
         cell.env.insert("HOME".into(), "/proc".into());
@@ -189,7 +233,12 @@ fn what_is_listed_is_shown_and_nothing_that_a_link_leads_to() {
         let (_keep, dir) = directory();
         let package = dir.join("package");
         std::fs::create_dir_all(package.join("state")).unwrap();
-        for (path, text) in [("secret", "secret"), ("package/own", "own"), ("package/state/key", "key"), ("package/gestalt.yaml", "key")] {
+        for (path, text) in [
+            ("secret", "secret"),
+            ("package/own", "own"),
+            ("package/state/key", "key"),
+            ("package/gestalt.yaml", "key"),
+        ] {
             std::fs::write(dir.join(path), text).unwrap();
         }
         symlink(dir.join("secret"), package.join("link")).unwrap();
@@ -247,11 +296,20 @@ fn what_a_cell_may_use_up_is_bounded_as_a_whole() {
         // One process with too much, many with too much together, and memory that belongs to none of them.
         for (what, script) in [
             ("its own", "x = bytearray(400 << 20); import time; time.sleep(20)"),
-            ("together", "import os, time\nfor i in range(8):\n  if os.fork() == 0:\n    x = bytearray(60 << 20); time.sleep(3); print('held'); os._exit(0)\nfor i in range(8): os.wait()"),
-            ("shared", "import mmap, time\nm = mmap.mmap(-1, 400 << 20)\nfor i in range(0, 400 << 20, 4096): m[i] = 1\ntime.sleep(20)"),
+            (
+                "together",
+                "import os, time\nfor i in range(8):\n  if os.fork() == 0:\n    x = bytearray(60 << 20); time.sleep(3); print('held'); os._exit(0)\nfor i in range(8): os.wait()",
+            ),
+            (
+                "shared",
+                "import mmap, time\nm = mmap.mmap(-1, 400 << 20)\nfor i in range(0, 400 << 20, 4096): m[i] = 1\ntime.sleep(20)",
+            ),
         ] {
             let ended = python(script, small);
-            assert!(ended.code != Some(0) || ended.wrote.matches("held").count() < 8 && what == "together", "{what}: {ended:?}");
+            assert!(
+                ended.code != Some(0) || ended.wrote.matches("held").count() < 8 && what == "together",
+                "{what}: {ended:?}"
+            );
         }
         let nameless = "import os, time\ntry:\n  f = os.memfd_create('x')\n  b = b'x' * (1 << 20)\n  for i in range(400): os.write(f, b)\n  os.lseek(f, 0, 0); time.sleep(20)\nexcept OSError as e: print(e.errno)";
         let ended = python(nameless, Limits { file: 1 << 30, ..small });

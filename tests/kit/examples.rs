@@ -41,8 +41,6 @@ pub fn package(dir: &Path, manifest: &str, files: &[File<'_>]) -> PathBuf {
 ///
 /// A package runs with its own `.venv`, so this is a second package with the same files. It stays from run to run.
 pub fn python_with(release: &str) -> PathBuf {
-    let venv = target_dir().join("python").join(release);
-    assert!(venv.join("complete").exists(), "{} is missing; `make python` makes it", venv.display());
     let own = artifacts_dir().join("packages").join(format!("echo-native-python-{release}"));
     std::fs::create_dir_all(&own).unwrap();
     for name in ["manifest.yaml", "pyproject.toml", "echo.py"] {
@@ -54,9 +52,30 @@ pub fn python_with(release: &str) -> PathBuf {
             part.persist(to).unwrap();
         }
     }
-    match std::os::unix::fs::symlink(venv, own.join(".venv")) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => panic!("{error}"),
-        _ => own.join("manifest.yaml"),
+    environment(&own, release);
+    own.join("manifest.yaml")
+}
+
+/// Gives a package the Python environment of an SDK release, as its own: a link to one elsewhere would lead out of what a
+/// cell shows. The files are the same ones on disk where they can be.
+pub fn environment(package: &Path, release: &str) {
+    let venv = target_dir().join("python").join(release);
+    assert!(venv.join("complete").exists(), "{} is missing; `make python` makes it", venv.display());
+    let own = package.join(".venv");
+    if own.exists() {
+        return;
+    }
+    // In one step, for tests run at the same time and all of them come by here.
+    let part = tempfile::tempdir_in(package).unwrap();
+    let copied = |how: &str| {
+        let mut copy = std::process::Command::new("cp");
+        copy.args([how, "."]).arg(part.path().join("venv")).current_dir(&venv);
+        copy.stderr(Stdio::null()).status().unwrap().success()
+    };
+    assert!(copied("-alT") || copied("-aT"), "{} cannot be copied", venv.display());
+    match std::fs::rename(part.path().join("venv"), &own) {
+        Err(_) if own.exists() => {}
+        renamed => renamed.unwrap(),
     }
 }
 

@@ -4,15 +4,15 @@
 //! package. Nothing in that directory is read for it.
 
 use super::apps::Stage;
+use anyhow::{Context, bail};
 use gestalt_config::deployment::Secrets;
 use gestalt_config::{App, Deployment};
+use gestalt_confine::{Confiner, Place, View, interpreters, may_be_shown};
 use gestalt_core::AppName;
 use gestalt_core::egress::{Action, Sandbox};
 use gestalt_core::limits::EgressLimits;
-use gestalt_confine::{Confiner, Place, View, interpreters, may_be_shown};
 use gestalt_runtime_process::Confine;
 use std::collections::BTreeSet;
-use anyhow::{Context, bail};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -116,13 +116,19 @@ const NAMED: [&str; 8] = [
 fn view(stage: &Stage, app: &App, root: &Path) -> anyhow::Result<View> {
     let package = root.canonicalize().with_context(|| root.display().to_string())?;
     if !may_be_shown(&package) || gestalt_confine::is_system(&package) && !package.starts_with("/tmp") {
-        bail!("a package in {} cannot be confined: that belongs to the system; put it in a directory of its own", root.display());
+        bail!(
+            "a package in {} cannot be confined: that belongs to the system; put it in a directory of its own",
+            root.display()
+        );
     }
-    let operator = |name: &str| app.env.get(name).map(|value| OsString::from(value.expose())).or_else(|| std::env::var_os(name));
+    let operator =
+        |name: &str| app.env.get(name).map(|value| OsString::from(value.expose())).or_else(|| std::env::var_os(name));
     let mut read = Place::of(&package);
     read.extend(Place::of(root));
     let home = std::env::var_os("HOME").map(PathBuf::from);
-    read.extend(interpreters::installed(std::env::var_os("PATH").as_deref(), home.as_deref()).into_iter().map(Place::same));
+    read.extend(
+        interpreters::installed(std::env::var_os("PATH").as_deref(), home.as_deref()).into_iter().map(Place::same),
+    );
     for name in named_interpreters() {
         let program = operator(&name).map(PathBuf::from).filter(|program| program.is_absolute());
         read.extend(program.iter().flat_map(|program| interpreters::named(program)).map(Place::same));

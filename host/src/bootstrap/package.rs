@@ -3,8 +3,8 @@
 use super::apps::Stage;
 use super::confine;
 use anyhow::{Context, bail};
-use gestalt_config::manifest::phases::Command;
 use gestalt_config::deployment::Build;
+use gestalt_config::manifest::phases::Command;
 use gestalt_config::{App, Manifest, Runtime};
 use gestalt_runtime_process::ProcessError;
 use gestalt_runtime_process::source::{self, Builds, ConfinedBuilds, Entrypoint, Prepared, SourcePackage, Step};
@@ -44,7 +44,9 @@ pub(super) async fn choose(stage: &Stage, app: &App, manifest: &Manifest) -> any
     }
     match prepare(stage, app, package).await {
         Ok(prepared) => Ok(Code::Native(prepared)),
-        Err(PrepareError::Process(ProcessError::NoSource { .. })) if manifest.app().is_some_and(|app| !app.surfaces.is_empty()) => {
+        Err(PrepareError::Process(ProcessError::NoSource { .. }))
+            if manifest.app().is_some_and(|app| !app.surfaces.is_empty()) =>
+        {
             Ok(Code::None)
         }
         Err(error) => Err(error).context("preparing the package"),

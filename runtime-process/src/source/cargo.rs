@@ -149,7 +149,8 @@ fn write_wrapper(package: &SourcePackage, name: &str, dir: &Path) -> Result<Path
         }
         Ok(())
     };
-    write().map_err(|error: std::io::Error| ProcessError::Package { path: dir.to_owned(), reason: error.to_string() })?;
+    write()
+        .map_err(|error: std::io::Error| ProcessError::Package { path: dir.to_owned(), reason: error.to_string() })?;
     Ok(manifest)
 }
 

@@ -42,7 +42,8 @@ impl Copy {
         let entries = list(root, hidden)?;
         let digest = digest(root, &entries).map_err(fail)?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(builds).map_err(fail)?;
-        let lock = File::options().create(true).append(true).open(builds.join(format!("{digest}.lock"))).map_err(fail)?;
+        let lock =
+            File::options().create(true).append(true).open(builds.join(format!("{digest}.lock"))).map_err(fail)?;
         let lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| fail(error.into()))?;
         let dir = builds.join(digest);
         let is_complete = dir.join("complete").is_file();

@@ -113,7 +113,9 @@ pub struct Entrypoint {
 /// # Errors
 /// When a command fails, a file of the package makes no sense, or there is nothing to start.
 pub async fn prepare(package: &SourcePackage) -> Result<Prepared, ProcessError> {
-    let Some(what) = has_to_run(package)? else { return Ok(Prepared { command: start(package)?, root: package.root.clone() }) };
+    let Some(what) = has_to_run(package)? else {
+        return Ok(Prepared { command: start(package)?, root: package.root.clone() });
+    };
     match &package.builds {
         Builds::Allow => {
             let program = run_phases(package, None, None).await?;
@@ -172,7 +174,8 @@ fn refused(path: &Path, why: &str) -> ProcessError {
 /// # Errors
 /// When the manifest names an entrypoint outside of the package.
 pub fn has_to_run(package: &SourcePackage) -> Result<Option<&'static str>, ProcessError> {
-    let installs = !package.install.is_empty() && stale::dependencies_changed(&package.cache.join("installed"), package);
+    let installs =
+        !package.install.is_empty() && stale::dependencies_changed(&package.cache.join("installed"), package);
     if let Some((_, before)) = package.run.split_last() {
         let builds = package.entrypoint.is_none() && !package.build.is_empty();
         return Ok((installs || builds || !before.is_empty()).then_some("its `install`, `build` or `run`"));

@@ -63,7 +63,8 @@ pub(super) async fn run_all(
     for step in steps {
         let mut command = command(step, package)?;
         let (os, arch) = platform();
-        for (name, value) in [("GOOS", os), ("GOARCH", arch), ("GESTALT_TARGET_OS", os), ("GESTALT_TARGET_ARCH", arch)] {
+        for (name, value) in [("GOOS", os), ("GOARCH", arch), ("GESTALT_TARGET_OS", os), ("GESTALT_TARGET_ARCH", arch)]
+        {
             command.env.entry(name.to_owned()).or_insert_with(|| value.to_owned());
         }
         let platform = format!("{os}/{arch}");

@@ -7,8 +7,8 @@ use crate::house::{RUNTIME, Record};
 use crate::names;
 use crate::row::{Seen, Site, catalogue};
 use crate::{authority, canary};
-use gestalt_tests::examples::{File, package};
-use gestalt_tests::{root, target_dir};
+use gestalt_tests::examples::{File, environment, package};
+use gestalt_tests::root;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use walls::{n05, n06, n07, n08, n15, n16, n17, n19};
@@ -45,9 +45,7 @@ pub(crate) fn hostile(dir: &Path) -> PathBuf {
         File { name: "ca.pem", text: &ca },
     ];
     let manifest = package(dir, "spec: {}\n", &files);
-    let venv = target_dir().join("python/a29");
-    assert!(venv.join("complete").exists(), "{} is missing; `make python` makes it", venv.display());
-    std::os::unix::fs::symlink(venv, dir.join(".venv")).unwrap();
+    environment(dir, "a29");
     manifest
 }
 

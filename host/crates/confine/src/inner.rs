@@ -162,9 +162,7 @@ fn open_regular(path: &Path) -> Result<(File, u64), String> {
     let length = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
     match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
         rustix::fs::FileType::RegularFile if length <= MAX_COLLECTED => Ok((File::from(file), length)),
-        rustix::fs::FileType::RegularFile => {
-            Err(format!("it has {length} bytes, and may have {MAX_COLLECTED}"))
-        }
+        rustix::fs::FileType::RegularFile => Err(format!("it has {length} bytes, and may have {MAX_COLLECTED}")),
         _ => Err("it is not a regular file".to_owned()),
     }
 }

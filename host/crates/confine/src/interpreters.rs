@@ -131,7 +131,10 @@ mod tests {
         // The same installation by a shim.
         fs::create_dir_all(root.join("home/.pyenv/shims")).unwrap();
         let path = std::env::join_paths([root.join("home/.pyenv/shims")]).unwrap();
-        assert_eq!(installed(Some(&path), None), [root.join("home/.pyenv/versions/3.12.1")].map(|p| shown(&p)).concat());
+        assert_eq!(
+            installed(Some(&path), None),
+            [root.join("home/.pyenv/versions/3.12.1")].map(|p| shown(&p)).concat()
+        );
     }
 
     #[test]

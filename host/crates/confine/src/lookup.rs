@@ -57,7 +57,9 @@ fn remedy(place: &Path) -> String {
     let whole = place.parent().filter(|dir| dir.file_name() == Some(OsStr::new("bin"))).and_then(Path::parent);
     let named = whole.or(Some(place)).filter(|place| crate::may_be_shown(place));
     match named {
-        Some(place) => format!("if the app may read it, add {:?} to egress.sandboxPaths of its entry", place.display().to_string()),
+        Some(place) => {
+            format!("if the app may read it, add {:?} to egress.sandboxPaths of its entry", place.display().to_string())
+        }
         None => "nothing there is ever shown".to_owned(),
     }
 }
@@ -142,9 +144,8 @@ fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
 /// What it is instead.
 pub fn regular_beneath(root: &Path, relative: &Path) -> Result<(), String> {
     let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let opened = openat(CWD, root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).and_then(|root| {
-        openat2(&root, relative, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), beneath)
-    });
+    let opened = openat(CWD, root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|root| openat2(&root, relative, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), beneath));
     let place = opened.map_err(|error| match error {
         rustix::io::Errno::XDEV | rustix::io::Errno::LOOP => "a link leads out of the package".to_owned(),
         error => error.to_string(),
@@ -172,7 +173,9 @@ mod tests {
         let root = dir.path().canonicalize().unwrap();
         write(&root.join("bin/tool"), "");
         symlink("bin", root.join("link")).unwrap();
-        let find = |program: &str, workdir: &Path| find(Path::new(program), workdir, Some(OsStr::new("/nowhere:bin:/usr/bin")));
+        let find = |program: &str, workdir: &Path| {
+            find(Path::new(program), workdir, Some(OsStr::new("/nowhere:bin:/usr/bin")))
+        };
         assert_eq!(find("tool", &root), root.join("bin/tool"));
         assert_eq!(find("./tool", &root), root.join("tool"));
         assert_eq!(find("link/tool", &root), root.join("bin/tool"));

@@ -30,7 +30,13 @@ impl Means {
     /// A machine that can do nothing of all this.
     pub fn none(why: &str) -> Self {
         let why = Some(why.to_owned());
-        Self { namespaces: why.clone(), processes: why.clone(), landlock: why.clone(), filter: why.clone(), groups: why }
+        Self {
+            namespaces: why.clone(),
+            processes: why.clone(),
+            landlock: why.clone(),
+            filter: why.clone(),
+            groups: why,
+        }
     }
 
     /// Whether a program gets a network, files and processes of its own.
@@ -44,7 +50,7 @@ impl Means {
         let mut missing: Vec<String> = named("namespaces", &self.namespaces).into_iter().collect();
         if self.has_namespaces() {
             missing.extend(named("/proc", &self.processes));
-        } else {
+        } else if self.groups.is_some() {
             missing.push("memory of the whole app: only that of each process is bounded".to_owned());
         }
         missing.extend(named("system calls", &self.filter));

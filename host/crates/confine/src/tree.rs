@@ -63,7 +63,8 @@ fn open(path: &Path) -> Result<(OwnedFd, FileType), Failure> {
         Errno::LOOP => Failure::from(format!("{}: a link has come to be on the way", path.display())),
         error => Failure::of(path.display(), error),
     };
-    let old = openat2(CWD, OLD, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::empty()).map_err(failed)?;
+    let old =
+        openat2(CWD, OLD, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::empty()).map_err(failed)?;
     let inside = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::BENEATH;
     let place = openat2(&old, relative(path), OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), inside).map_err(failed)?;
     let kind = FileType::from_raw_mode(fstat(&place).map_err(failed)?.st_mode);

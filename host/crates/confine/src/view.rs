@@ -120,7 +120,9 @@ pub fn is_system(path: &Path) -> bool {
 /// itself. Sockets of the machine are below `/run`, devices below `/dev`.
 pub fn may_be_shown(path: &Path) -> bool {
     let plain = path.is_absolute() && path.parent().is_some();
-    plain && !MADE.iter().filter(|made| **made != "/tmp").any(|made| path.starts_with(made)) && path != Path::new("/tmp")
+    plain
+        && !MADE.iter().filter(|made| **made != "/tmp").any(|made| path.starts_with(made))
+        && path != Path::new("/tmp")
 }
 
 #[cfg(test)]
