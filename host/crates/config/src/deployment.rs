@@ -95,6 +95,31 @@ pub struct Server {
     pub egress: Settings,
     /// The runtime of an app that asks for one without naming it; a key of [`Deployment::runtimes`].
     pub default_runtime: Option<String>,
+    /// Whether what packages run before they start is run. Default [`Build::Confined`].
+    pub package_build: Build,
+}
+
+/// What becomes of the `install` and `build` commands of packages: `server.packages.build`, a key of our own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Build {
+    /// They run as the daemon's user, with its files and the machine's network.
+    Allow,
+    /// They run in the sandbox of native processes, with the network that the entry's `egress` allows.
+    #[default]
+    Confined,
+    /// They do not run: a package that has to be built does not start.
+    Deny,
+}
+
+impl Build {
+    /// The config's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Confined => "confined",
+            Self::Deny => "deny",
+        }
+    }
 }
 
 /// The listener for operators.

@@ -93,6 +93,7 @@ impl Deployment {
         set("server.egress.defaultAction", text("allow"));
         set("server.egress.privateNetworks", text("deny"));
         set("server.egress.sandbox", text("best-effort"));
+        set("server.packages.build", text("confined"));
         if let Some(url) = &server.relay_base_url {
             set("server.runtime.relayBaseUrl", text(url));
         }

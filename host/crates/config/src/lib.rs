@@ -48,7 +48,9 @@ mod vocabulary;
 mod yaml;
 
 pub use catalog::read_catalog;
-pub use deployment::{App, Deployment, Management, Placement, Runtime, Server, Source, SourceForm, WASM, WasmRuntime};
+pub use deployment::{
+    App, Build, Deployment, Management, Placement, Runtime, Server, Source, SourceForm, WASM, WasmRuntime,
+};
 pub use env::{Env, Mode, ProcessEnv};
 pub use files::choose_files;
 pub use load::load;

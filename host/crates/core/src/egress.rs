@@ -15,7 +15,7 @@ mod redirect;
 mod rules;
 mod settings;
 
-pub use native::{ConnectSettings, Sandbox};
+pub use native::{ConnectSettings, Sandbox, SandboxPath};
 pub use redirect::{FollowError, MAX_REDIRECTS, follow};
 pub use rules::{Entry, HeldCredential, Rules};
 pub use settings::{

@@ -2,6 +2,7 @@
 
 use super::Report;
 use super::app::{Around, trimmed};
+use super::paths::sandbox_paths;
 use crate::env::Mode;
 use crate::path::KeyPath;
 use crate::raw::app::{RawAllowedHosts, RawAppEgress, RawHeldCredential};
@@ -26,6 +27,7 @@ pub(crate) fn rules(
     for (at, held) in &credentials {
         check_against_app(report, at, held, &allowed, env);
     }
+    let shown = raw.sandbox_paths.map(|paths| sandbox_paths(report, &at.key("sandboxPaths"), paths));
     Rules {
         allowed,
         at: report.locate(&list).to_string().into(),
@@ -33,6 +35,7 @@ pub(crate) fn rules(
         require_tls: raw.require_tls.unwrap_or(around.egress.require_tls),
         credentials: credentials.into_iter().map(|(_, held)| held).collect(),
         sandbox: raw.sandbox.map_or(around.egress.sandbox, sandbox),
+        sandbox_paths: shown.unwrap_or_else(|| around.egress.sandbox_paths.clone()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `server.egress`.
 
+use super::paths::sandbox_paths;
 use super::{Report, app_egress};
 use crate::path::KeyPath;
 use crate::raw::OneOrMany;
@@ -50,6 +51,7 @@ pub(crate) fn server(report: &mut Report<'_>, at: &KeyPath, raw: RawServerEgress
         audit: audit(report, &at.key("audit"), raw.audit.unwrap_or_default()),
         connect: connect(report, &at.key("connect"), raw.connect.unwrap_or_default()),
         sandbox: raw.sandbox.map_or(default.sandbox, app_egress::sandbox),
+        sandbox_paths: sandbox_paths(report, &at.key("sandboxPaths"), raw.sandbox_paths.unwrap_or_default()),
     }
 }
 

@@ -14,6 +14,7 @@ mod harness;
 mod http;
 pub(crate) mod known;
 pub(crate) mod manifest;
+mod paths;
 mod placement;
 pub(crate) mod providers;
 mod server;

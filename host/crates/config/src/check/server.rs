@@ -3,10 +3,10 @@
 use super::app::trimmed;
 use super::known::Known;
 use super::{Report, egress};
-use crate::deployment::{Admin, Management, Server};
+use crate::deployment::{Admin, Build, Management, Server};
 use crate::env::Mode;
 use crate::path::KeyPath;
-use crate::raw::server::{RawAdmin, RawManagement, RawServer};
+use crate::raw::server::{RawAdmin, RawBuild, RawManagement, RawServer};
 use gestalt_core::Secret;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -59,8 +59,17 @@ pub(crate) fn server(
             200,
         ),
         dev_attach: raw.dev.is_some_and(|dev| dev.attachment_state.is_some()),
+        package_build: raw.packages.and_then(|packages| packages.build).map_or_else(Build::default, build),
         relay_base_url: relay.or_else(|| base_url.clone()),
         base_url,
+    }
+}
+
+fn build(raw: RawBuild) -> Build {
+    match raw {
+        RawBuild::Allow => Build::Allow,
+        RawBuild::Confined => Build::Confined,
+        RawBuild::Deny => Build::Deny,
     }
 }
 

@@ -74,6 +74,9 @@ pub(crate) struct RawAppEgress {
     pub(crate) credentials: Option<Vec<RawHeldCredential>>,
     /// What confines the app's process, if it is a native one and not everything is allowed.
     pub(crate) sandbox: Option<RawSandbox>,
+    /// Absolute paths that the app's confined process may read besides what every one may, such as `/opt/python3.12`;
+    /// the server's list when absent. A key of this daemon's own.
+    pub(crate) sandbox_paths: Option<Vec<String>>,
 }
 
 /// A credential the app uses without holding it.

@@ -71,6 +71,10 @@ pub(crate) struct RawServerEgress {
     pub(crate) connect: Option<RawConnect>,
     /// What confines native processes, unless everything is allowed; for apps that do not say it themselves.
     pub(crate) sandbox: Option<RawSandbox>,
+    /// Absolute paths that confined native processes may read besides the system's programs and libraries and their own
+    /// package, such as `/opt/python3.12`; for apps that do not say it themselves. None when absent. A key of this
+    /// daemon's own.
+    pub(crate) sandbox_paths: Option<Vec<String>>,
 }
 
 /// Tunnels through the proxy of a native process.

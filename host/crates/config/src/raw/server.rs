@@ -32,6 +32,26 @@ pub(crate) struct RawServer {
     pub(crate) providers: Option<RawSelection>,
     /// Which runtime is used when none is named.
     pub(crate) runtime: Option<RawServerRuntime>,
+    /// Packages that have to be built before they start. A key of this daemon's own.
+    pub(crate) packages: Option<RawServerPackages>,
+}
+
+/// Packages that have to be built before they start.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawServerPackages {
+    /// Whether the `install` and `build` commands of packages run: `allow` runs them as the daemon's user, `confined` in
+    /// the sandbox and with the network of the entry's `egress`, `deny` not at all; `confined` when absent. A key of this
+    /// daemon's own.
+    pub(crate) build: Option<RawBuild>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum RawBuild {
+    Allow,
+    Confined,
+    Deny,
 }
 
 /// A listener.

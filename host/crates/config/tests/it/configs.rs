@@ -62,7 +62,7 @@ fn concise(text: &str) -> String {
             .is_some_and(|last| last.starts_with(' ') && last.contains(": ") && last.ends_with(['{', '(', '[']));
         if opened && ["},", "),", "],"].contains(&line.trim()) {
             lines.pop();
-        } else if ![": None,", ": [],", ": {},", " [],"]
+        } else if ![": None,", ": [],", ": {},", " [],", "package_build: Confined,"]
             .iter()
             .any(|nothing| line.starts_with(' ') && line.ends_with(nothing))
         {

@@ -54,6 +54,9 @@ fn what_a_running_daemon_cannot_take_over() {
     check("defaultAction: deny", "connect: {ports: [443, 8443]}", &[]);
     check("defaultAction: deny", "sandbox: required", &["server.egress.sandbox"]);
     check("allowedHosts: [one", "sandbox: off\n      allowedHosts: [one", &["apps.a.egress.sandbox"]);
+    check("defaultAction: deny", "sandboxPaths: [/opt]", &["server.egress.sandboxPaths"]);
+    check("b: {source", "b: {egress: {sandboxPaths: [/opt]}, source", &["apps.b.egress.sandboxPaths"]);
+    check("k, egress", "k, packages: {build: deny}, egress", &["server.packages"]);
     check("b: {source", "b: {invokes: [{app: a, operation: x}], source", &[]);
     // An app that is gone can be stopped; one that is new, or another, has to be started.
     check("  b: {source: ./b/manifest.yaml}\n", "", &[]);

@@ -1,6 +1,8 @@
 //! What the policy adds for native processes: the sandbox they run in, and the tunnels of their proxy.
 
 use crate::limits::ByteSize;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What confines an app's native process: `egress.sandbox`. It is there for apps of which something is to be kept: those
@@ -25,6 +27,16 @@ impl Sandbox {
             Self::Off => "off",
         }
     }
+}
+
+/// One entry of `egress.sandboxPaths`: a file or directory, with all below it, that a confined process may read besides
+/// what every one may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SandboxPath {
+    /// Absolute, in its shortest spelling; neither `/` nor in `/dev`, `/proc`, `/run` or `/sys`, as far as its text says.
+    pub path: PathBuf,
+    /// Where it was written: `config.yaml:14:9`.
+    pub at: Arc<str>,
 }
 
 /// `server.egress.connect`: tunnels that a native process opens through its proxy (`CONNECT`).

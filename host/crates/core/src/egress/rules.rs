@@ -1,6 +1,6 @@
 //! One app's part of the policy.
 
-use super::native::Sandbox;
+use super::native::{Sandbox, SandboxPath};
 use super::settings::Mode;
 use crate::Secret;
 use crate::host::{Host, HostPattern};
@@ -22,6 +22,8 @@ pub struct Rules {
     pub credentials: Vec<HeldCredential>,
     /// What confines the app's process, if it is a native one.
     pub sandbox: Sandbox,
+    /// What the confined process may read besides what every one may.
+    pub sandbox_paths: Vec<SandboxPath>,
 }
 
 impl Rules {

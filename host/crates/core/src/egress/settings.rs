@@ -1,6 +1,6 @@
 //! What `server.egress` says: the part of the policy that all apps share, parsed and defaulted.
 
-use super::native::{ConnectSettings, Sandbox};
+use super::native::{ConnectSettings, Sandbox, SandboxPath};
 use crate::Secret;
 use crate::host::Host;
 use ipnet::IpNet;
@@ -41,6 +41,8 @@ pub struct Settings {
     pub connect: ConnectSettings,
     /// For apps that do not say it themselves: what confines native processes. Default best-effort.
     pub sandbox: Sandbox,
+    /// For apps that do not say it themselves: what confined processes may read besides what every one may.
+    pub sandbox_paths: Vec<SandboxPath>,
 }
 
 impl Default for Settings {
@@ -60,6 +62,7 @@ impl Default for Settings {
             audit: AuditSettings::default(),
             connect: ConnectSettings::default(),
             sandbox: Sandbox::default(),
+            sandbox_paths: Vec::new(),
         }
     }
 }
