@@ -1,6 +1,7 @@
 //! What `server.egress` says: the part of the policy that all apps share, parsed and defaulted.
 
 use super::native::{ConnectSettings, Sandbox, SandboxPath};
+use super::ports::BlockedPorts;
 use crate::Secret;
 use crate::host::Host;
 use ipnet::IpNet;
@@ -88,18 +89,6 @@ pub enum Mode {
     /// what an app with an empty list under `defaultAction: allow` reaches, and no more: spelling, ports, limits,
     /// link-local and metadata addresses and the daemon's own listeners are guarded as always.
     Observe,
-}
-
-/// `server.egress.blockedPorts`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum BlockedPorts {
-    /// The bad ports of the Fetch standard, Redis and memcached: protocols that can be made to misread HTTP.
-    #[default]
-    Fetch,
-    /// No port.
-    None,
-    /// These, and no others.
-    List(Vec<u16>),
 }
 
 /// `server.egress.forwardedHeaders`: `Forwarded`, `Via`, `X-Real-IP` and `X-Forwarded-*`.
