@@ -195,6 +195,13 @@ pub enum NetworkError {
 }
 
 impl AllowedNetwork {
+    /// Whether `others` together lift all that this entry does.
+    pub fn is_within(&self, others: &[Self]) -> bool {
+        let on_the_port = others.iter().filter(|other| other.port.is_none() || other.port == self.port);
+        let nets: Vec<IpNet> = on_the_port.map(|other| other.net).collect();
+        IpNet::aggregate(&nets).iter().any(|net| net.contains(&self.net))
+    }
+
     /// Parses `10.0.0.0/8`, `10.0.0.0/8:443`, `10.1.2.3`, `10.1.2.3:443`, `fd00::/8`, `[fd00::/8]:443` or `[::1]:443`.
     ///
     /// # Errors
