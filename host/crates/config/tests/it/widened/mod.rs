@@ -1,6 +1,8 @@
 //! What a later file, or a later reading, lets apps do that they could not do before: a row for each key and each way of
 //! writing it.
 
+mod decided;
+
 use crate::fixture::Vars;
 use gestalt_config::{Deployment, Mode, load};
 use std::collections::HashMap;
