@@ -230,7 +230,7 @@ pub(crate) struct Assembly<'a> {
 impl Assembly<'_> {
     /// A deployment of what can be understood; what is wrong with it is not asked. `None` when what cannot be read has to
     /// be taken out first: it is in `findings`.
-    pub(crate) fn as_far_as_it_goes(mut self, mut root: Node, findings: &mut Vec<Finding>) -> Option<Deployment> {
+    pub(crate) fn understood(mut self, mut root: Node, findings: &mut Vec<Finding>) -> Option<Deployment> {
         let typed = typed::configs(&mut root, &mut self.sources, findings);
         findings.clear();
         let raw = decode(&root, &KeyPath::default(), findings)?;

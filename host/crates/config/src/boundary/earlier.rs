@@ -29,7 +29,7 @@ pub(crate) fn deployment(mut layer: Node, whole: &Node, sources: &Sources, home:
     for _ in 0..MOST {
         let (sources, mut findings) = (sources.clone(), Vec::new());
         let assembly = Assembly { sources, findings: Vec::new(), warnings: Vec::new(), mode: Mode::Lenient, home };
-        match assembly.as_far_as_it_goes(layer.clone(), &mut findings) {
+        match assembly.understood(layer.clone(), &mut findings) {
             Some(deployment) => return Some(deployment),
             None => put_aside(&mut layer, &findings)?,
         }

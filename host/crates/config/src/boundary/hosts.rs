@@ -81,7 +81,7 @@ impl Comparison<'_> {
 
     /// Rules that an app has besides its list.
     pub(super) fn mode_and_tls(&mut self, who: &str, at: &KeyPath, before: &Reach<'_>, after: &Reach<'_>) {
-        if after.observed && !before.observed && !(before.is_open() && !before.require_tls) {
+        if after.observed && !before.observed && (before.require_tls || !before.is_open()) {
             let path = self.own_or(at.key("mode"), "server.egress.mode");
             self.say(Some(who), path, "`enforce`", "`observe`");
         }
