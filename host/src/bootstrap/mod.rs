@@ -64,6 +64,8 @@ pub struct Daemon {
     egress: Arc<Egress>,
     /// What it was started from.
     deployment: Arc<Deployment>,
+    /// What it was told last, which is what a reload is compared with.
+    told: Mutex<Arc<Deployment>>,
     /// Apps of it that a reload stopped.
     gone: Mutex<BTreeSet<AppName>>,
     unconfined: Arc<Mutex<Unconfined>>,
@@ -133,7 +135,7 @@ impl Daemon {
             servers.spawn(Server::new(listener, management_router(api)).run(stop.clone()));
         }
         tracing::info!(%public, management = management.map(tracing::field::display), "listening");
-        let gone = Mutex::default();
+        let (told, gone) = (Mutex::new(deployment.clone()), Mutex::default());
         Ok(Self {
             public,
             management,
@@ -141,6 +143,7 @@ impl Daemon {
             running,
             egress,
             deployment,
+            told,
             gone,
             unconfined,
             stop,

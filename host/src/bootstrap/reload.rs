@@ -1,7 +1,7 @@
 //! What a running daemon takes over from a later reading of its configuration.
 
 use super::{Daemon, secrets, stop};
-use gestalt_config::Deployment;
+use gestalt_config::{Deployment, Widened};
 use gestalt_invoke::Grants;
 use std::sync::{Arc, PoisonError};
 
@@ -16,6 +16,7 @@ impl Daemon {
             tracing::warn!("{warning}");
         }
         let newer = Arc::new(secrets::supply(deployment).await?);
+        self.tell_what_is_wider(&newer);
         let rules = newer.apps.iter().map(|(name, app)| (name.clone(), app.egress.clone()));
         self.egress.reload(newer.server.egress.clone(), rules.collect());
         self.invoker.grant(grants(&newer));
@@ -25,6 +26,16 @@ impl Daemon {
         }
         tracing::info!("configuration reloaded");
         Ok(())
+    }
+
+    /// Says what apps may do under `newer`, now or from the next start on, and might not under what was read before it.
+    fn tell_what_is_wider(&self, newer: &Arc<Deployment>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for Widened { who, key, before, after, at } in newer.widened_since(&told) {
+            let apps = if who.is_empty() { "any that does not say otherwise".to_owned() } else { who.join(", ") };
+            tracing::warn!(apps, key, before, after, at = %at, "POLICY_WIDENED: more is allowed than before");
+        }
+        *told = newer.clone();
     }
 
     /// Stops the apps that `newer` does not have, and native ones that it restricts and that run unconfined: a process that

@@ -20,6 +20,8 @@ use std::path::Path;
 pub(crate) struct Origin {
     pub(crate) tree: Node,
     pub(crate) sources: Sources,
+    /// What a later file has taken out with a null, in the order of the files.
+    pub(crate) removed: Vec<(KeyPath, Span)>,
 }
 
 impl fmt::Debug for Origin {
@@ -80,7 +82,7 @@ impl Schema {
                 std::io::ErrorKind::InvalidData => error.to_string(),
                 _ => crate::source::explain(&error),
             };
-            let Origin { tree, sources } = &*manifest.origin;
+            let Origin { tree, sources, .. } = &*manifest.origin;
             let at = KeyPath::default().dotted("spec.configSchemaPath");
             let span = tree.find(&at).node.map_or_else(Span::default, |node| node.span);
             let message = format!("the file {why}");

@@ -13,7 +13,8 @@
 //!   never ignored; where it is a restriction, what it restricts is not started.
 //! * Secrets are referred to, not held: [`Deployment::secret_refs`] says what is needed, [`Deployment::with_secrets`] takes
 //!   it. [`Deployment::read_packages`] checks what deployment and packages must agree on.
-//! * [`Deployment::waits_for_restart`] compares with a later reading, for a daemon that is told to read again.
+//! * [`Deployment::waits_for_restart`] compares with a later reading, for a daemon that is told to read again;
+//!   [`Deployment::widened_since`] says what apps may do under it that they could not do before.
 //! * A new key goes into `raw` (what may be written), into a checked type, and into `check` (what it means).
 //!
 //! **Invariant:** nothing live comes out of here: no socket, no process, no task; files are read and closed.
@@ -47,6 +48,7 @@ mod violation;
 mod vocabulary;
 mod yaml;
 
+pub use boundary::Widened;
 pub use catalog::read_catalog;
 pub use deployment::{
     App, Build, Deployment, Management, Placement, Runtime, Server, Source, SourceForm, WASM, WasmRuntime,

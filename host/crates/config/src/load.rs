@@ -1,5 +1,6 @@
 //! From files to a [`Deployment`], step by step. The order matters: see each step.
 
+use crate::check::config::Checked;
 use crate::check::{self, Report};
 use crate::config_schema::Origin;
 use crate::deployment::Deployment;
@@ -70,7 +71,7 @@ pub fn load(files: &[PathBuf], mode: Mode, env: &dyn Env) -> Result<Deployment, 
     let mut loader = Loader {
         sources: Sources::default(),
         findings: Vec::new(),
-        warnings: Vec::new(),
+        removed: Vec::new(),
         markers: Markers::new(),
         mode,
         env,
@@ -80,17 +81,41 @@ pub fn load(files: &[PathBuf], mode: Mode, env: &dyn Env) -> Result<Deployment, 
         return Err(loader.sources.report(loader.findings));
     };
     let Some(mut merged) = trees.next() else { return Err(loader.sources.report(loader.findings)) };
+    let mut layers = Vec::new();
     for overlay in trees {
-        loader.warnings.extend(boundary::widened(&merged, &overlay));
+        layers.push(merged.clone());
+        overlay.walk(&mut KeyPath::default(), &mut |path, node| {
+            if matches!(node.tree, Tree::Null) {
+                loader.removed.push((path.clone(), node.span));
+            }
+        });
         merged.merge(overlay);
     }
-    loader.merged(merged, &directory(leftmost))
+    let home = directory(leftmost);
+    let mut whole = loader.merged(merged, &home)?;
+    let origin = &whole.origin;
+    let (mut alone, mut warnings) = (Vec::new(), Problems::default());
+    for (layer, next) in layers.into_iter().zip(files.iter().skip(1)) {
+        match boundary::earlier::deployment(layer, &origin.tree, &origin.sources, &home) {
+            Some(earlier) => alone.push(earlier),
+            None => {
+                let why = "POLICY_WIDENED, perhaps: what the files before it say is not whole without it, so the two \
+                           cannot be compared";
+                warnings.extend(Problems::one(Problem::new(Location::file(next), "", why)));
+            }
+        }
+    }
+    warnings.extend(origin.sources.report(boundary::widened(&alone, &whole)));
+    warnings.extend(std::mem::take(&mut whole.warnings));
+    whole.warnings = warnings;
+    Ok(whole)
 }
 
 struct Loader<'a> {
     sources: Sources,
     findings: Vec<Finding>,
-    warnings: Vec<Finding>,
+    /// What a later file takes out.
+    removed: Vec<(KeyPath, Span)>,
     markers: Markers,
     mode: Mode,
     env: &'a dyn Env,
@@ -163,8 +188,9 @@ impl Loader<'_> {
         if self.left_over(&root) {
             return Err(self.sources.report(self.findings));
         }
-        let warnings = std::mem::take(&mut self.warnings);
-        Assembly { sources: self.sources, findings: self.findings, warnings, mode: self.mode, home }.build(root)
+        let warnings = Vec::new();
+        let assembly = Assembly { sources: self.sources, findings: self.findings, warnings, mode: self.mode, home };
+        assembly.build(root, self.removed)
     }
 
     /// Reports variables that are missing after the merge. When some are, the rest cannot be judged.
@@ -188,21 +214,32 @@ impl Loader<'_> {
 /// # Errors
 /// What only shows with the values.
 pub(crate) fn assemble(root: Node, sources: Sources, mode: Mode, home: &Path) -> Result<Deployment, Problems> {
-    Assembly { sources, findings: Vec::new(), warnings: Vec::new(), mode, home }.build(root)
+    Assembly { sources, findings: Vec::new(), warnings: Vec::new(), mode, home }.build(root, Vec::new())
 }
 
 /// From a merged tree to a deployment.
-struct Assembly<'a> {
-    sources: Sources,
+pub(crate) struct Assembly<'a> {
+    pub(crate) sources: Sources,
     /// What is wrong with the single files.
-    findings: Vec<Finding>,
-    warnings: Vec<Finding>,
-    mode: Mode,
-    home: &'a Path,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) warnings: Vec<Finding>,
+    pub(crate) mode: Mode,
+    pub(crate) home: &'a Path,
 }
 
 impl Assembly<'_> {
-    fn build(mut self, mut root: Node) -> Result<Deployment, Problems> {
+    /// A deployment of what can be understood; what is wrong with it is not asked. `None` when what cannot be read has to
+    /// be taken out first: it is in `findings`.
+    pub(crate) fn understood(mut self, mut root: Node, findings: &mut Vec<Finding>) -> Option<Deployment> {
+        let typed = typed::configs(&mut root, &mut self.sources, findings);
+        findings.clear();
+        let raw = decode(&root, &KeyPath::default(), findings)?;
+        let mut report = Report::new(&root, &self.sources);
+        let checked = check::config::deployment(&mut report, raw, typed, self.mode, self.home);
+        Some(self.deployment(checked, root, Vec::new(), secrets::Pending::default()))
+    }
+
+    fn build(mut self, mut root: Node, removed: Vec<(KeyPath, Span)>) -> Result<Deployment, Problems> {
         let typed = typed::configs(&mut root, &mut self.sources, &mut self.findings);
         let Some(raw) = decode(&root, &KeyPath::default(), &mut self.findings) else {
             return Err(self.sources.report(self.findings));
@@ -222,9 +259,19 @@ impl Assembly<'_> {
             }
         }
         self.warnings.extend(warnings);
+        Ok(self.deployment(checked, root, removed, pending))
+    }
+
+    fn deployment(
+        self,
+        checked: Checked,
+        root: Node,
+        removed: Vec<(KeyPath, Span)>,
+        pending: secrets::Pending,
+    ) -> Deployment {
         let warnings = self.sources.report(self.warnings);
-        let origin = Arc::new(Origin { tree: root, sources: self.sources });
-        Ok(Deployment {
+        let origin = Arc::new(Origin { tree: root, sources: self.sources, removed });
+        Deployment {
             server: checked.server,
             authorization: checked.authorization,
             connections: checked.connections,
@@ -239,7 +286,7 @@ impl Assembly<'_> {
             mode: self.mode,
             home: self.home.to_owned(),
             origin,
-        })
+        }
     }
 }
 

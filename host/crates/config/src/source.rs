@@ -120,7 +120,7 @@ impl Sources {
 
     /// The text with every value of the environment called by its placeholder. One that looks like an ordinary word is
     /// looked for between backticks only, where messages quote what they found.
-    fn in_written_words(&self, text: String) -> String {
+    pub(crate) fn in_written_words(&self, text: String) -> String {
         let mut values: Vec<_> = self.0.iter().flat_map(|source| &source.expanded).collect();
         if values.is_empty() {
             return text;

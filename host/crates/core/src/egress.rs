@@ -11,16 +11,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod native;
+mod ports;
 mod redirect;
 mod rules;
 mod settings;
 
 pub use native::{ConnectSettings, Sandbox, SandboxPath};
+pub use ports::BlockedPorts;
 pub use redirect::{FollowError, MAX_REDIRECTS, follow};
 pub use rules::{Entry, HeldCredential, Rules};
 pub use settings::{
-    Action, AllowedNetwork, AuditAllowed, AuditSettings, BlockedPorts, DnsSettings, ForwardedHeaders, Mode,
-    NetworkError, Proxy, Settings, parse_port,
+    Action, AllowedNetwork, AuditAllowed, AuditSettings, DnsSettings, ForwardedHeaders, Mode, NetworkError, Proxy,
+    Settings, parse_port,
 };
 
 /// A streamed body in either direction.

@@ -154,6 +154,15 @@ impl HostPattern {
             (Self::Below(_), Host::Ip(_)) => false,
         }
     }
+
+    /// Whether every host that `narrow` covers is covered by this pattern too.
+    pub fn covers(&self, narrow: &Self) -> bool {
+        match (self, narrow) {
+            (wide, Self::Exact(host)) => wide.matches(host),
+            (Self::Below(wide), Self::Below(narrow)) => narrow.ends_with(&**wide),
+            (Self::Exact(_), Self::Below(_)) => false,
+        }
+    }
 }
 
 /// A host as an operator writes it: also bare IPv6 and U-labels, which a request's authority may not hold.

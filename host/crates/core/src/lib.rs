@@ -10,6 +10,7 @@
 //! **Invariant:** this crate does no I/O and knows no transport: it opens nothing, spawns nothing, logs nothing.
 //! **Invariant:** it depends on no other crate of the workspace. Adding a dependency to it is a design change.
 
+pub mod address;
 pub mod audit;
 mod call;
 mod catalog;

@@ -8,7 +8,7 @@ use crate::daemon::{Common, Shared};
 use crate::exchange::{Exchange, Io, Patience};
 use crate::headers;
 use crate::ledger::Ledger;
-use crate::policy::{Grant, blocks};
+use crate::policy::Grant;
 use crate::proxy;
 use crate::rate::Rate;
 use crate::refusal::Refusal;
@@ -141,7 +141,7 @@ impl Client {
             }
             Err(refusal) => return Err(refusal),
         };
-        if blocks(&active.common.blocked_ports, target.port) {
+        if active.common.blocked_ports.blocks(target.port) {
             return Err(Refusal::from(EgressError::Denied(DenyReason::PortBlocked))
                 .with_remedy(format!("server.egress.blockedPorts: none, or a list without {}", target.port)));
         }

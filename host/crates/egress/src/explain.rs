@@ -4,7 +4,7 @@
 use crate::active::bare;
 use crate::address::Guard;
 use crate::listeners::SelfListeners;
-use crate::policy::{Grant, Policy, blocks};
+use crate::policy::{Grant, Policy};
 use crate::refusal::Refusal;
 use crate::resolve::{Lookup, Resolver};
 use crate::uri::Target;
@@ -142,7 +142,7 @@ impl Question<'_> {
 
     fn port(&self, told: &mut Explanation, target: &Target) -> Result<(), ()> {
         let port = target.port;
-        if !blocks(&self.settings.blocked_ports, port) {
+        if !self.settings.blocked_ports.blocks(port) {
             told.pass("port", format!("{port} is not in server.egress.blockedPorts"));
             return Ok(());
         }

@@ -72,9 +72,10 @@ mod traffic;
 mod uri;
 mod vault;
 
-pub use address::{Classes, Guard};
+pub use address::Guard;
 pub use daemon::{Egress, Parts};
 pub use explain::{Explanation, Question, Step, Verdict};
+pub use gestalt_core::address::Classes;
 pub use journal::{Reached, read_journal};
 pub use ledger::Clock;
 pub use listeners::SelfListeners;

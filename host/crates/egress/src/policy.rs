@@ -1,6 +1,6 @@
 //! Which hosts an app may name, and which ports anybody may.
 
-use gestalt_core::egress::{Action, BlockedPorts, DenyReason, Entry};
+use gestalt_core::egress::{Action, DenyReason, Entry};
 use gestalt_core::host::{Host, HostPattern};
 use std::collections::HashMap;
 
@@ -76,25 +76,6 @@ fn is_below(name: &str, suffix: &str) -> bool {
     name.len() > suffix.len() && name.ends_with(suffix)
 }
 
-/// The bad ports of the Fetch standard (fetch.spec.whatwg.org, "port blocking"), without 0, which no request can name;
-/// and 6379 and 11211, where Redis and memcached run a request's lines as commands. The standard leaves those two out
-/// for the sake of pages that exist; here nobody depends on them yet.
-const FETCH: &[u16] = &[
-    1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109, 110,
-    111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532,
-    540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061,
-    6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080, 11211,
-];
-
-/// Whether requests to `port` are refused.
-pub(crate) fn blocks(ports: &BlockedPorts, port: u16) -> bool {
-    match ports {
-        BlockedPorts::Fetch => FETCH.binary_search(&port).is_ok(),
-        BlockedPorts::None => false,
-        BlockedPorts::List(ports) => ports.contains(&port),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,17 +84,5 @@ mod tests {
     fn below_a_suffix_is_not_the_suffix() {
         assert!(is_below("a.wild.test", ".wild.test") && !is_below(".wild.test", ".wild.test"));
         assert!(!is_below("wild.test", ".wild.test") && !is_below("evilwild.test", ".wild.test"));
-    }
-
-    #[test]
-    fn fetch_ports_are_sorted_for_the_search() {
-        assert!(FETCH.is_sorted());
-        for (port, expect) in
-            [(22, true), (25, true), (53, true), (10080, true), (80, false), (443, false), (8443, false)]
-        {
-            assert_eq!(blocks(&BlockedPorts::Fetch, port), expect, "{port}");
-        }
-        assert!(!blocks(&BlockedPorts::None, 25) && blocks(&BlockedPorts::List(vec![8080]), 8080));
-        assert!(!blocks(&BlockedPorts::List(vec![8080]), 25));
     }
 }

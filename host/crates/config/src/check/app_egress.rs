@@ -51,7 +51,7 @@ fn check_against_app(
         report.problem(&at.key("env"), "the app's `env` has that variable already");
     }
     for (i, pattern) in held.hosts.iter().enumerate() {
-        if !allowed.is_empty() && !allowed.iter().any(|entry| covers(&entry.pattern, pattern)) {
+        if !allowed.is_empty() && !allowed.iter().any(|entry| entry.pattern.covers(pattern)) {
             let hint = format!("add `{pattern}` to `egress.allowedHosts`");
             report.hinted(&at.key("hosts").index(i), "the app may not reach that host", Some(hint));
         }
@@ -70,15 +70,6 @@ pub(crate) fn sandbox(raw: RawSandbox) -> Sandbox {
         RawSandbox::Required => Sandbox::Required,
         RawSandbox::BestEffort => Sandbox::BestEffort,
         RawSandbox::Off => Sandbox::Off,
-    }
-}
-
-/// Whether every host that `inner` names is named by `outer` too.
-fn covers(outer: &HostPattern, inner: &HostPattern) -> bool {
-    match (outer, inner) {
-        (outer, HostPattern::Exact(host)) => outer.matches(host),
-        (HostPattern::Below(outer), HostPattern::Below(inner)) => inner.ends_with(&**outer),
-        (HostPattern::Exact(_), HostPattern::Below(_)) => false,
     }
 }
 

@@ -281,7 +281,7 @@ impl Read<'_> {
         let mut around = Surroundings { sources, findings: &mut findings, markers: None, keys };
         check_shape(&mut self.root, &top, shape, &mut around);
         let Some(raw) = decode(&self.root, &top, &mut findings) else { return Err(self.sources.report(findings)) };
-        let origin = Arc::new(Origin { tree: self.root, sources: self.sources });
+        let origin = Arc::new(Origin { tree: self.root, sources: self.sources, removed: Vec::new() });
         let mut report = Report::new(&origin.tree, &origin.sources);
         let manifest = checked(&mut report, raw, &About { file: self.file, form: self.form, origin: &origin });
         let Report { findings: found, mut warnings, .. } = report;

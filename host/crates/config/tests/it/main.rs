@@ -10,3 +10,4 @@ mod large;
 mod manifests;
 mod modes;
 mod reload;
+mod widened;

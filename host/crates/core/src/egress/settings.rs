@@ -1,6 +1,7 @@
 //! What `server.egress` says: the part of the policy that all apps share, parsed and defaulted.
 
 use super::native::{ConnectSettings, Sandbox, SandboxPath};
+use super::ports::BlockedPorts;
 use crate::Secret;
 use crate::host::Host;
 use ipnet::IpNet;
@@ -88,18 +89,6 @@ pub enum Mode {
     /// what an app with an empty list under `defaultAction: allow` reaches, and no more: spelling, ports, limits,
     /// link-local and metadata addresses and the daemon's own listeners are guarded as always.
     Observe,
-}
-
-/// `server.egress.blockedPorts`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum BlockedPorts {
-    /// The bad ports of the Fetch standard, Redis and memcached: protocols that can be made to misread HTTP.
-    #[default]
-    Fetch,
-    /// No port.
-    None,
-    /// These, and no others.
-    List(Vec<u16>),
 }
 
 /// `server.egress.forwardedHeaders`: `Forwarded`, `Via`, `X-Real-IP` and `X-Forwarded-*`.
@@ -206,6 +195,13 @@ pub enum NetworkError {
 }
 
 impl AllowedNetwork {
+    /// Whether `others` together lift all that this entry does.
+    pub fn is_within(&self, others: &[Self]) -> bool {
+        let on_the_port = others.iter().filter(|other| other.port.is_none() || other.port == self.port);
+        let nets: Vec<IpNet> = on_the_port.map(|other| other.net).collect();
+        IpNet::aggregate(&nets).iter().any(|net| net.contains(&self.net))
+    }
+
     /// Parses `10.0.0.0/8`, `10.0.0.0/8:443`, `10.1.2.3`, `10.1.2.3:443`, `fd00::/8`, `[fd00::/8]:443` or `[::1]:443`.
     ///
     /// # Errors
