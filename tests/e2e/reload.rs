@@ -39,3 +39,30 @@ async fn calls_and_native_processes_after_a_reload() {
     assert_eq!((nested().await.as_str(), native("native").await, native("other").await), ("none", 503, 200));
     assert!(served.log().contains("its process runs unconfined"), "{}", served.log());
 }
+
+/// A reload that lets an app do more says so in the log, once for each change, compared with the reading before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_that_widens_is_told() {
+    let config = |more: &str| format!("apps:\n{}", app("echo", &manifest("echo"), more));
+    let served = Served::start(&config("egress: {allowedHosts: [h.test], mode: enforce}"));
+    served.ready().await;
+    let told =
+        || served.log().lines().filter(|line| line.contains("POLICY_WIDENED")).map(str::to_owned).collect::<Vec<_>>();
+    let start = told().len();
+    reload(&served, &config("egress: {allowedHosts: [h.test], mode: observe}")).await;
+    let lines = told();
+    assert_eq!(lines.len(), start + 1, "{lines:?}");
+    let place = format!("{}:", served.dir().join("config.yaml").display());
+    for part in
+        ["apps=\"apps.echo\"", "key=\"apps.echo.egress.mode\"", "before=\"`enforce`\"", "after=\"`observe`\"", &place]
+    {
+        assert!(lines[start].contains(part), "{part} is not in {}", lines[start]);
+    }
+    // Narrower again, then without the section: the second is compared with the first, not with the start.
+    reload(&served, &config("egress: {allowedHosts: [h.test]}")).await;
+    assert_eq!(told().len(), start + 1);
+    reload(&served, &config("")).await;
+    let lines = told();
+    assert_eq!(lines.len(), start + 2, "{lines:?}");
+    assert!(lines[start + 1].contains("key=\"apps.echo.egress.allowedHosts\""), "{lines:?}");
+}

@@ -79,3 +79,43 @@ async fn print_shows_where_values_come_from() {
     }
     assert!(!stdout.contains("hunter2") && !stdout.contains(&"5e".repeat(32)), "{stdout}");
 }
+
+/// What an overlay lets apps do beyond the file it is laid over is a warning, whatever form takes a restriction away; with
+/// the app, the key, both values and the place of the later one.
+#[tokio::test]
+async fn an_overlay_that_widens_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let file = dir.path().join(name);
+        std::fs::write(&file, format!("apiVersion: gestaltd.config/v6\n{text}")).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let key = "5e".repeat(32);
+    let entry = app("echo", &manifest("echo"), "egress: {allowedHosts: [h.test], requireTls: true}");
+    let base = format!("server: {{encryptionKey: \"{key}\", egress: {{sandbox: required}}}}\napps:\n{entry}");
+    let base = write("base.yaml", &base);
+    let over = write("over.yaml", "server: {egress: {sandbox: null}}\napps:\n  echo:\n    egress: null\n");
+    let output = run(&["validate", "--config", &base, "--config", &over]).await;
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{told}");
+    for line in [
+        format!(
+            "warning: {over}:2:27: server.egress.sandbox: POLICY_WIDENED for apps.echo: before: `required`; now: `best-effort`"
+        ),
+        format!(
+            "warning: {over}:5:13: apps.echo.egress.allowedHosts: POLICY_WIDENED for apps.echo: before: `h.test`; now: nothing, and the default to allow all"
+        ),
+        format!(
+            "warning: {over}:5:13: apps.echo.egress.requireTls: POLICY_WIDENED for apps.echo: before: `true`; now: `false`"
+        ),
+    ] {
+        assert!(told.contains(&line), "{line}\nis not in\n{told}");
+    }
+    let output = run(&["validate", "--json", "--config", &base, "--config", &over]).await;
+    let lines: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let paths: Vec<&str> = lines.iter().map(|line| line["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["server.egress.sandbox", "apps.echo.egress.allowedHosts", "apps.echo.egress.requireTls"]);
+    // The other way round it narrows, and so does the first file by itself.
+    let output = run(&["validate", "--config", &base, "--config", &write("none.yaml", "")]).await;
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()), (Some(0), ""));
+}
