@@ -1,9 +1,9 @@
 //! The engine all apps of a runtime share: what code may do, how instances are laid out, what drives the CPU clock.
 
 use crate::WasmError;
-use gestalt_core::limits::{PagemapScan, PoolLimits, RuntimeLimits};
+use gestalt_core::limits::{PoolLimits, RuntimeLimits};
 use std::num::NonZeroUsize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use wasmtime::{
     Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy,
     WasmBacktraceDetails, WasmFeatures,
@@ -34,9 +34,6 @@ const PROPOSALS: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::RELAXED_SIMD)
     .union(WasmFeatures::MULTI_MEMORY)
     .union(WasmFeatures::COMPONENT_MODEL);
-
-/// How often an engine that relies on there being no swap looks whether there still is none.
-const SWAP_CHECK: Duration = Duration::from_secs(60);
 
 /// The settings that shape compiled code, and those every engine of ours has: the daemon's and the compile worker's.
 ///
@@ -73,9 +70,14 @@ pub(crate) fn config(limits: &RuntimeLimits) -> Config {
 }
 
 /// The instance pool: address space, reserved once; pages are only used while an instance uses them.
+///
+/// A slot is cleared by writing over the first bytes of it and giving all others back to the system. Both reach every
+/// page, wherever the kernel has put it: a write brings the page back first, and what is given back is dropped from
+/// swap and from a move in progress. The engine could ask the kernel instead which pages were written
+/// (`PAGEMAP_SCAN`), which is faster. It asks for pages that are present. A page that is being moved at that moment, to
+/// make room for a larger allocation, is not, nor is one in swap: either keeps its contents for the next instance,
+/// which may be another app's. The kernel moves pages whenever it likes, so the scan is not used.
 fn pool(limits: &PoolLimits) -> PoolingAllocationConfig {
-    let scan = scans(limits.pagemap_scan);
-    let kept = |bytes: usize| if scan == Enabled::Yes { bytes } else { 0 };
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(limits.instances)
         .total_core_instances(limits.instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
@@ -88,77 +90,26 @@ fn pool(limits: &PoolLimits) -> PoolingAllocationConfig {
         .table_elements(limits.table_elements)
         .max_memory_size(limits.memory.as_usize())
         .max_unused_warm_slots(limits.warm_slots)
-        .linear_memory_keep_resident(kept(limits.keep_memory.as_usize()))
-        .table_keep_resident(kept(limits.keep_table.as_usize()))
-        .pagemap_scan(scan);
+        .linear_memory_keep_resident(limits.keep_memory.as_usize())
+        .table_keep_resident(limits.keep_table.as_usize())
+        .pagemap_scan(Enabled::No);
     pool
-}
-
-/// Whether the pagemap scan is used. See [`PagemapScan`] for why swap decides.
-fn scans(wanted: PagemapScan) -> Enabled {
-    let available = || PoolingAllocationConfig::is_pagemap_scan_available();
-    match wanted {
-        PagemapScan::On => Enabled::Yes,
-        PagemapScan::Auto if !has_swap(swaps().as_deref()) && available() => Enabled::Yes,
-        PagemapScan::Auto | PagemapScan::Off => Enabled::No,
-    }
-}
-
-fn swaps() -> Option<String> {
-    std::fs::read_to_string("/proc/swaps").ok()
-}
-
-/// Whether `/proc/swaps` lists any area below its headline. What cannot be read may have swap.
-fn has_swap(swaps: Option<&str>) -> bool {
-    swaps.is_none_or(|swaps| swaps.lines().skip(1).any(|line| !line.trim().is_empty()))
-}
-
-/// Looks after what the choice of [`PagemapScan::Auto`] was made by. An engine cannot change its mind: what can be done
-/// is to tell the operator, loudly and once, that the next start will choose otherwise.
-struct SwapWatch {
-    next: Option<Instant>,
-}
-
-impl SwapWatch {
-    fn new(wanted: PagemapScan, chosen: Enabled, now: Instant) -> Self {
-        let relies = wanted == PagemapScan::Auto && chosen == Enabled::Yes;
-        Self { next: relies.then(|| now + SWAP_CHECK) }
-    }
-
-    /// Whether swap has come since; true at most once.
-    fn has_come(&mut self, now: Instant, swaps: impl FnOnce() -> Option<String>) -> bool {
-        if self.next.is_none_or(|next| now < next) {
-            return false;
-        }
-        let come = has_swap(swaps().as_deref());
-        self.next = (!come).then(|| now + SWAP_CHECK);
-        come
-    }
 }
 
 /// Makes the engine and starts its clock.
 pub(crate) fn build(limits: &RuntimeLimits) -> Result<Engine, WasmError> {
     let engine = Engine::new(&config(limits)).map_err(|e| WasmError::Engine(format!("{e:#}")))?;
-    let (wanted, chosen) = (limits.pool.pagemap_scan, scans(limits.pool.pagemap_scan));
-    tracing::debug!(pagemap_scan = chosen == Enabled::Yes, "instance pool");
-    let watch = SwapWatch::new(wanted, chosen, Instant::now());
-    start_clock(engine.weak(), limits.epoch_interval.max(SHORTEST_TICK), watch)?;
+    start_clock(engine.weak(), limits.epoch_interval.max(SHORTEST_TICK))?;
     Ok(engine)
 }
 
 /// Advances the epoch for as long as the engine lives.
 ///
 /// On a thread of its own: a task would stand still exactly when busy guests hold every worker.
-fn start_clock(engine: EngineWeak, interval: Duration, mut watch: SwapWatch) -> Result<(), WasmError> {
+fn start_clock(engine: EngineWeak, interval: Duration) -> Result<(), WasmError> {
     let tick = move || {
         loop {
             std::thread::sleep(interval);
-            if watch.has_come(Instant::now(), swaps) {
-                tracing::error!(
-                    "swap was turned on while the daemon runs: memory that is swapped out during a call may not be cleared \
-                     after it; restart, or set pool.pagemapScan to off"
-                );
-            }
             match engine.upgrade() {
                 Some(engine) => engine.increment_epoch(),
                 None => return,
@@ -183,6 +134,7 @@ pub(crate) fn small() -> RuntimeLimits {
 mod tests {
     use super::*;
     use gestalt_core::limits::ByteSize;
+    use std::time::Instant;
 
     #[test]
     fn the_clock_ends_with_its_engine() {
@@ -238,44 +190,17 @@ mod tests {
     }
 
     #[test]
-    fn the_pool_keeps_so_many_bytes_and_none_without_the_scan() {
-        let sizes = |scan, memory, table| {
+    fn the_pool_keeps_the_first_bytes_of_a_slot_whatever_was_written() {
+        let sizes = |memory, table| {
             let (_, memory, table) = kept(&[1; 8], true, |pool| {
-                (pool.pagemap_scan, pool.keep_memory, pool.keep_table) =
-                    (scan, ByteSize::kib(memory), ByteSize::kib(table));
+                (pool.keep_memory, pool.keep_table) = (ByteSize::kib(memory), ByteSize::kib(table));
             });
             (memory >> 10, table >> 10)
         };
-        assert_eq!(sizes(PagemapScan::Off, 1024, 64), (0, 0));
-        if !PoolingAllocationConfig::is_pagemap_scan_available() {
-            return;
-        }
-        // 160 KiB of each memory and 8 KiB of each table were written: that is kept where there is room for it.
-        assert_eq!(sizes(PagemapScan::On, 1024, 64), (8 * 160, 8 * 8));
-        assert_eq!(sizes(PagemapScan::On, 64, 4), (8 * 64, 8 * 4));
-        assert_eq!(sizes(PagemapScan::On, 0, 0), (0, 0));
-    }
-
-    #[test]
-    fn swap_that_comes_later_is_told_once() {
-        let begun = Instant::now();
-        let (none, some) = (|| Some("head\n".to_owned()), || Some("head\n/swapfile file 1 0 -2\n".to_owned()));
-        let mut watch = SwapWatch::new(PagemapScan::Auto, Enabled::Yes, begun);
-        assert!(!watch.has_come(begun, some), "not yet");
-        assert!(!watch.has_come(begun + SWAP_CHECK, none));
-        assert!(!watch.has_come(begun + SWAP_CHECK, some), "not yet again");
-        assert!(watch.has_come(begun + 2 * SWAP_CHECK, some));
-        assert!(!watch.has_come(begun + 9 * SWAP_CHECK, some), "once");
-        for (wanted, chosen) in [(PagemapScan::On, Enabled::Yes), (PagemapScan::Auto, Enabled::No)] {
-            assert!(!SwapWatch::new(wanted, chosen, begun).has_come(begun + SWAP_CHECK, some));
-        }
-    }
-
-    #[test]
-    fn swap_is_what_the_kernel_lists_or_does_not_tell() {
-        let head = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
-        assert!(!has_swap(Some(head)));
-        assert!(has_swap(Some(&format!("{head}/dev/zram0 partition 1024 0 -2\n"))));
-        assert!(has_swap(None));
+        assert_eq!(sizes(0, 0), (0, 0));
+        assert_eq!(sizes(64, 4), (8 * 64, 8 * 4));
+        // A memory has 256 KiB, of which 160 were written. The pagemap scan would keep the pages it finds, which are
+        // those 160 at most: that all are kept says that it was not asked.
+        assert_eq!(sizes(1024, 64), (8 * 256, 8 * 8));
     }
 }

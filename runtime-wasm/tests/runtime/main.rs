@@ -16,3 +16,4 @@ mod loading;
 mod residue;
 mod rows;
 mod services;
+mod unrest;

@@ -2,9 +2,11 @@
 
 use crate::fixture::{App, Setup, call, runtime_limits, settings};
 use crate::handmade::Handmade;
-use gestalt_core::limits::{ByteSize, Isolation, Limits, PagemapScan, PoolLimits, RuntimeLimits};
+use crate::unrest::{Unrest, a_page_is_away};
+use gestalt_core::limits::{ByteSize, Isolation, Limits, PoolLimits, RuntimeLimits};
 use gestalt_runtime_wasm::Runtime;
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 /// Pairs of calls, one that leaves traces and one that looks for them.
 const PAIRS: usize = 10_000;
@@ -38,15 +40,15 @@ async fn pairs(apps: [App; 2], count: usize, seed: u64) {
 }
 
 /// A runtime of few slots, so that each is used again and again.
-fn crowded(scan: PagemapScan) -> (Runtime, tempfile::TempDir) {
-    let pool = PoolLimits { instances: 16, pagemap_scan: scan, ..PoolLimits::default() };
+fn crowded(keep_memory: ByteSize) -> (Runtime, tempfile::TempDir) {
+    let pool = PoolLimits { instances: 16, keep_memory, ..PoolLimits::default() };
     let dir = tempfile::tempdir().unwrap();
     let limits = RuntimeLimits { pool, max_concurrency: 4, ..runtime_limits() };
     (Runtime::build(settings(limits, dir.path().join("cache"))).unwrap(), dir)
 }
 
-async fn look_for_residue(scan: PagemapScan) {
-    let (runtime, _dir) = crowded(scan);
+async fn look_for_residue(keep_memory: ByteSize) {
+    let (runtime, _dir) = crowded(keep_memory);
     let mut apps = Vec::new();
     for _ in 0..2 {
         let setup = Setup::probe().limits(|l| {
@@ -66,13 +68,57 @@ async fn look_for_residue(scan: PagemapScan) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn h18_nothing_of_a_call_is_left_for_the_next() {
-    look_for_residue(PagemapScan::Off).await;
+    look_for_residue(ByteSize(0)).await;
 }
 
-/// With the scan wherever the machine may have it.
+/// Written over up to somewhere in the middle of what calls use, and given back from there on.
 #[tokio::test(flavor = "multi_thread")]
-async fn h18_nothing_is_left_with_the_pagemap_scan() {
-    look_for_residue(PagemapScan::Auto).await;
+async fn h18_nothing_is_left_in_memory_that_is_kept() {
+    look_for_residue(ByteSize::kib(1_220)).await;
+}
+
+/// Pages a call of [`while_pages_move`] leaves marked, and the next looks at: many, to have some on the move when it ends.
+const HOARD: u64 = 512;
+
+/// Calls of one app after the other in one slot, while the kernel moves pages.
+async fn while_pages_move(keep_memory: ByteSize) {
+    let pool = PoolLimits { instances: 2, keep_memory, ..PoolLimits::default() };
+    let dir = tempfile::tempdir().unwrap();
+    let limits = RuntimeLimits { pool, max_concurrency: 1, ..runtime_limits() };
+    let runtime = Runtime::build(settings(limits, dir.path().join("cache"))).unwrap();
+    let setup = Setup::probe().limits(|l| {
+        l.standby = 0;
+        l.log_per_minute = ByteSize::mib(64);
+    });
+    let app = setup.launch_on(&runtime).await.unwrap();
+    let unrest = Unrest::begin();
+    if unrest.is_none() {
+        eprintln!("this user may not have pages moved: looking for residue without");
+    }
+    let (begun, mut pair) = (Instant::now(), 0_u64);
+    let span = if unrest.is_some() { Duration::from_secs(5) } else { Duration::from_secs(1) };
+    while begun.elapsed() < span {
+        pair += 1;
+        app.ask("mark", json!({"seed": pair, "pages": HOARD})).await;
+        assert_eq!(app.ask("seek", json!({"pages": HOARD})).await, json!([0, 0, 0]), "pair {pair}");
+    }
+}
+
+/// What is not present when a call ends is cleared all the same, whether slots are given back or written over.
+#[tokio::test(flavor = "multi_thread")]
+async fn h18_nothing_is_left_while_the_kernel_moves_pages() {
+    while_pages_move(ByteSize(0)).await;
+    while_pages_move(ByteSize::mib(64)).await;
+}
+
+/// Pages do go away while they are looked at: what the test above is about is not an idle fear.
+#[test]
+fn h18_pages_are_away_while_the_kernel_moves_them() {
+    let Some(_unrest) = Unrest::begin() else {
+        eprintln!("this user may not have pages moved: there is nothing to see");
+        return;
+    };
+    assert!(a_page_is_away(Duration::from_secs(120)), "no page was away: nothing moves, or it is not seen");
 }
 
 /// What the probe can see, it sees: the same in one instance.
@@ -141,8 +187,8 @@ async fn told(app: &App, what: char, number: u64) -> u16 {
     app.executor.execute(call(&operation, "{}")).await.unwrap_or_else(|e| panic!("{operation:?}: {e}")).status
 }
 
-async fn look_into_tables(scan: PagemapScan) {
-    let (runtime, _dir) = crowded(scan);
+async fn look_into_tables() {
+    let (runtime, _dir) = crowded(ByteSize(0));
     let mut apps = Vec::new();
     for _ in 0..2 {
         let quiet: fn(&mut Limits) = |l| l.breaker.traps = 0;
@@ -166,12 +212,7 @@ async fn look_into_tables(scan: PagemapScan) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn h18_nothing_is_left_in_tables_globals_and_segments() {
-    look_into_tables(PagemapScan::Off).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn h18_nothing_is_left_in_tables_with_the_pagemap_scan() {
-    look_into_tables(PagemapScan::Auto).await;
+    look_into_tables().await;
 }
 
 /// What the app can see, it sees: everything in one instance, where the segments are gone too.

@@ -286,14 +286,11 @@ pub struct PoolLimits {
     /// Of the calls that run at once, and of the slots for instances standing by, the percentage one app may have,
     /// whatever its own `concurrency`. Against an app that drains the pool.
     pub share: u32,
-    /// Bytes of a linear memory that are cleared by hand and kept, instead of given back to the system. With the
-    /// pagemap scan only those of them that were written are cleared; without it all are, which is slower than giving
-    /// them back unless they are few.
+    /// The first bytes of a linear memory that are written over and kept when its slot is cleared; the rest is given back
+    /// to the system. Guests write here and there: more than 0 clears what was not written, and is rarely faster.
     pub keep_memory: ByteSize,
-    /// The same for a table.
+    /// The same for a table. Tables are small and written nearly whole when an instance starts.
     pub keep_table: ByteSize,
-    /// Whether the kernel is asked which pages an instance has written (`PAGEMAP_SCAN`, Linux 6.7).
-    pub pagemap_scan: PagemapScan,
 }
 
 impl Default for PoolLimits {
@@ -309,28 +306,10 @@ impl Default for PoolLimits {
             stacks: 512,
             warm_slots: 32,
             share: 50,
-            keep_memory: ByteSize::mib(1),
+            keep_memory: ByteSize(0),
             keep_table: ByteSize::kib(64),
-            pagemap_scan: PagemapScan::Auto,
         }
     }
-}
-
-/// How the pages an instance has written are found when its slot is cleared.
-///
-/// The scan reports pages that are present. One that was swapped out is written and not present: it would be taken for
-/// clean, and would carry the data of one call into the next. An engine cannot change its choice while it runs. Where it
-/// was made for want of swap, swap that is turned on later is looked for every minute and told in the log, as an error: the
-/// next start chooses otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PagemapScan {
-    /// By the scan if the kernel has it and the machine has no swap when the runtime is built.
-    #[default]
-    Auto,
-    /// By the scan, or the runtime is not built. The operator answers for there being no swap, ever.
-    On,
-    /// Not at all: everything is cleared or given back.
-    Off,
 }
 
 #[cfg(test)]

@@ -255,4 +255,77 @@ mod tests {
         assert_eq!(rest.denied, (3000 - REFUSED as u64) * 2);
         assert!(fs::metadata(file(dir.path(), &app)).unwrap().len() < 300 << 10);
     }
+
+    #[test]
+    fn a_row_says_how_much_went_there_and_what_was_wrong_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = AppName::parse("a").unwrap();
+        let journal = Journal::open(dir.path(), &app);
+        for denied in [None, Some(DenyReason::DnsError), Some(DenyReason::Limit), Some(DenyReason::Upgrade), None] {
+            journal.note(&record("a.test", denied, false));
+        }
+        journal.write().unwrap();
+        let [row] = read_journal(dir.path(), &app).unwrap().try_into().unwrap();
+        assert_eq!((row.allowed, row.denied, row.sent, row.received), (10, 0, 50, 15));
+        assert_eq!(row.reason, DenyReason::Upgrade.as_str());
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        assert!((now - 60..=now).contains(&row.last), "{} is not now", row.last);
+    }
+
+    /// Whether there is something to write, and who is asked to: the first with news since it was written.
+    #[test]
+    fn news_is_written_once_and_asks_for_it_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = AppName::parse("a").unwrap();
+        let journal = Journal::open(dir.path(), &app);
+        journal.write().unwrap();
+        assert!(!journal.file.exists(), "there was no news");
+        for _ in 0..2 {
+            assert!(journal.note(&record("a.test", None, false)));
+            assert!(!journal.note(&record("a.test", None, false)));
+            journal.write().unwrap();
+            fs::remove_file(&journal.file).unwrap();
+        }
+        journal.write().unwrap();
+        assert!(!journal.file.exists(), "it was written already");
+    }
+
+    #[test]
+    fn a_host_that_has_a_row_keeps_it_when_there_is_no_room_for_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path(), &AppName::parse("a").unwrap());
+        for n in (0..REACHED + 5).chain([3]) {
+            journal.note(&record(&format!("{n}.test"), None, false));
+        }
+        let state = journal.lock();
+        assert_eq!(state.reached.len(), REACHED + 1);
+        let of = |host: &str, port, scheme: &str| state.reached[&(host.to_owned(), port, scheme.to_owned())].allowed;
+        assert_eq!((of("3.test", 443, "https"), of("", 0, "")), (4, 10));
+    }
+
+    /// A file that others wrote, or that a full disk cut short, costs its rows and nothing else.
+    #[test]
+    fn what_is_in_the_file_is_not_trusted() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = AppName::parse("a").unwrap();
+        let path = file(dir.path(), &app);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(
+            &path,
+            "{\"host\":\"o.test\",\"observed\":1}\n{\"host\":\"a.te\n7\n\n{\"host\":\"d.test\",\"denied\":1}\n",
+        )
+        .unwrap();
+        let rows = read_journal(dir.path(), &app).unwrap();
+        assert_eq!(rows.iter().map(|row| row.host.as_str()).collect::<Vec<_>>(), ["o.test", "d.test"]);
+        let reached: Vec<bool> = rows.iter().map(Reached::was_reached).collect();
+        assert_eq!(reached, [true, false], "what was only observed was sent too");
+
+        let row = |n: usize| format!("{{\"host\":\"{n}.test\",\"allowed\":1}}\n");
+        fs::write(&path, (0..2 * REACHED).map(row).collect::<String>()).unwrap();
+        assert_eq!(Journal::open(dir.path(), &app).lock().reached.len(), REACHED + 1);
+
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        read_journal(dir.path(), &app).unwrap_err();
+    }
 }

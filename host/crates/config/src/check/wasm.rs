@@ -7,7 +7,7 @@ use crate::raw::wasm::{
     RawBreaker, RawCompile, RawEgressLimits, RawIsolation, RawPagemapScan, RawPool, RawProfile, RawWasm,
 };
 use gestalt_core::limits::{
-    BreakerLimits, ByteSize, CompileLimits, EgressLimits, Isolation, Limits, PagemapScan, PoolLimits, RuntimeLimits,
+    BreakerLimits, ByteSize, CompileLimits, EgressLimits, Isolation, Limits, PoolLimits, RuntimeLimits,
 };
 
 /// More than any machine this runs on could serve; keeps a slip of the finger from reserving all address space.
@@ -73,6 +73,11 @@ fn compilation(report: &mut Report<'_>, at: &KeyPath, raw: &RawCompile) -> Compi
 
 fn pool(report: &mut Report<'_>, at: &KeyPath, raw: &RawPool) -> PoolLimits {
     let base = PoolLimits::default();
+    if matches!(raw.pagemap_scan, Some(RawPagemapScan::On)) {
+        let what = "the pagemap scan misses pages that the kernel swaps out or moves, and the next call, of another app \
+                    perhaps, would read what they hold: leave the key out";
+        report.problem(&at.key("pagemapScan"), what);
+    }
     let slots = 1..=100_000;
     let instances = report.count(&at.key("instances"), raw.instances, slots.clone(), base.instances);
     // What an instance needs on average, unless it is said.
@@ -89,12 +94,6 @@ fn pool(report: &mut Report<'_>, at: &KeyPath, raw: &RawPool) -> PoolLimits {
         share: report.count(&at.key("share"), raw.share, 1..=100, base.share),
         keep_memory: report.size(&at.key("keepMemory"), raw.keep_memory.as_deref(), base.keep_memory),
         keep_table: report.size(&at.key("keepTable"), raw.keep_table.as_deref(), base.keep_table),
-        pagemap_scan: match raw.pagemap_scan {
-            None => base.pagemap_scan,
-            Some(RawPagemapScan::Auto) => PagemapScan::Auto,
-            Some(RawPagemapScan::On) => PagemapScan::On,
-            Some(RawPagemapScan::Off) => PagemapScan::Off,
-        },
     }
 }
 

@@ -122,11 +122,14 @@ pub(crate) struct RawPool {
     pub(crate) warm_slots: Option<i64>,
     /// Percentage one app may have.
     pub(crate) share: Option<i64>,
-    /// Bytes of a linear memory that are cleared and kept.
+    /// First bytes of a linear memory that are written over and kept when its slot is cleared; the rest is given back to
+    /// the system.
     pub(crate) keep_memory: Option<String>,
-    /// Bytes of a table that are cleared and kept.
+    /// The same for a table.
     pub(crate) keep_table: Option<String>,
-    /// `auto`: unless the machine has swap. `on`, `off`.
+    /// Of no effect, for configurations that have it: `auto` and `off` are how slots are cleared in any case, and `on` is
+    /// refused. The scan of the kernel's page tables leaves out pages that are swapped out or being moved, and what they
+    /// hold would be seen by the next call, of another app perhaps.
     pub(crate) pagemap_scan: Option<RawPagemapScan>,
 }
 
