@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn what_is_checked_is_what_is_printed() {
         for (path, expect) in [
-            ("", Some("/")),
+            ("", None),
             ("/", Some("/")),
             ("?", Some("/?")),
             ("?q=1", Some("/?q=1")),
