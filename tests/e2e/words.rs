@@ -19,9 +19,6 @@ fn assert_harmless(what: &str, text: &[u8]) {
     for line in text.lines() {
         let forged = ["hello", "2026-01-01", "audit"].iter().any(|start| line.trim_start().starts_with(start));
         assert!(!forged, "{what}: {line:?}");
-        // The words of a forged field stand nowhere but within a field of the daemon's, or behind its bar.
-        let said = line.find("provider=\"forged\"");
-        assert!(said.is_none() || !line.contains(" INFO audit: audit "), "{what}: {line:?}");
     }
 }
 
