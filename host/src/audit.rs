@@ -1,9 +1,12 @@
 //! Audit records as structured log records: message `audit`, target `audit`, INFO when allowed and WARN when denied.
 //!
-//! The field names are a schema that operators' queries depend on; the golden test below is its definition.
+//! The field names are a schema that operators' queries depend on; the golden test below is its definition. What a caller,
+//! an app or an upstream wrote is escaped and cut before it becomes a field: whichever format the log has, a record says
+//! the same, and no more than a few kilobytes.
 
 use gestalt_core::CallLink;
 use gestalt_core::audit::{Egress, Invocation, Outcome, Record, Sink};
+use gestalt_core::foreign::Foreign;
 
 /// Writes audit records into the log.
 pub struct LogAudit;
@@ -17,13 +20,15 @@ impl Sink for LogAudit {
     }
 }
 
-fn given(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
+/// A name somebody else wrote; `None` when there is none.
+fn name(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| Foreign::name(text).to_string())
 }
 
 /// `app/operation > app/operation`, the outermost call first.
-fn chain(links: &[CallLink]) -> String {
-    links.iter().map(|link| format!("{}/{}", link.app, link.operation)).collect::<Vec<_>>().join(" > ")
+fn chain(links: &[CallLink]) -> Option<String> {
+    let link = |link: &CallLink| format!("{}/{}", link.app, Foreign::name(&link.operation));
+    (!links.is_empty()).then(|| links.iter().map(link).collect::<Vec<_>>().join(" > "))
 }
 
 /// One macro body for both levels: tracing fixes the level of an event at compile time.
@@ -41,34 +46,34 @@ fn invocation(record: &Invocation) {
     let (decision, status, error) = match &record.outcome {
         Outcome::Answered(status) => (None, Some(*status), None),
         Outcome::Denied(decision) => (Some(*decision), None, None),
-        Outcome::Failed(error) => (None, None, Some(error.as_str())),
-        Outcome::Abandoned => (None, None, Some("abandoned by the caller")),
+        Outcome::Failed(error) => (None, None, Some(Foreign::phrase(error).to_string())),
+        Outcome::Abandoned => (None, None, Some("abandoned by the caller".to_owned())),
     };
     let credential = &record.credential;
     event!(
         decision.is_none(),
         request_id = &*record.request_id,
         source = record.source.as_str(),
-        provider = record.app,
-        operation = record.operation,
+        provider = name(&record.app),
+        operation = name(&record.operation),
         depth = record.depth,
         auth_source = record.auth_source,
-        subject_id = record.subject.as_str(),
+        subject_id = name(record.subject.as_str()),
         subject_kind = record.subject.kind(),
         caller_app = record.caller_app.as_ref().map(|app| app.as_str()),
-        caller_chain = given(&chain(&record.caller_chain)),
+        caller_chain = chain(&record.caller_chain),
         authorization_decision = decision,
-        credential_mode = given(&credential.mode),
-        credential_subject_id = given(&credential.subject_id),
-        credential_connection = given(&credential.connection),
-        credential_instance = given(&credential.instance),
+        credential_mode = name(&credential.mode),
+        credential_subject_id = name(&credential.subject_id),
+        credential_connection = name(&credential.connection),
+        credential_instance = name(&credential.instance),
         status,
         error,
         limit = record.limit,
         duration_us = u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX),
-        client_ip = given(&record.request.client_ip),
-        remote_addr = given(&record.request.remote_addr),
-        user_agent = given(&record.request.user_agent),
+        client_ip = name(&record.request.client_ip),
+        remote_addr = name(&record.request.remote_addr),
+        user_agent = name(&record.request.user_agent),
         "audit"
     );
 }
@@ -84,13 +89,13 @@ fn egress(record: &Egress) {
         source = "egress",
         provider = record.app.as_str(),
         operation,
-        request_id = given(&record.invocation_id),
-        subject_id = given(&record.subject),
-        host = given(&record.host),
-        raw_host = given(&record.raw_host),
+        request_id = name(&record.invocation_id),
+        subject_id = name(&record.subject),
+        host = name(&record.host),
+        raw_host = name(&record.raw_host),
         port = record.port,
-        scheme = record.scheme,
-        method = record.method,
+        scheme = name(&record.scheme),
+        method = name(&record.method),
         reason = record.denied.map(|reason| reason.as_str()),
         credential = record.credential.as_str(),
         count = record.count,
@@ -124,12 +129,18 @@ mod tests {
     }
 
     fn check(record: Record, expect: serde_json::Value) {
+        let line = line(record);
+        assert_eq!(line, expect, "{line:#}");
+    }
+
+    /// The record as a line of JSON.
+    fn line(record: Record) -> serde_json::Value {
         let buffer = Buffer::default();
         let writer = buffer.clone();
         let subscriber = tracing_subscriber::fmt().json().without_time().with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, || LogAudit.record(record));
-        let line: serde_json::Value = serde_json::from_slice(&buffer.0.lock().unwrap()).unwrap();
-        assert_eq!(line, expect, "{line:#}");
+        let bytes = buffer.0.lock().unwrap();
+        serde_json::from_slice(&bytes).unwrap()
     }
 
     fn link(app: &str) -> CallLink {
@@ -185,6 +196,30 @@ mod tests {
                 "error": "memory limit exceeded", "limit": "memory", "duration_us": 1500, "client_ip": "192.0.2.1"
             }}),
         );
+    }
+
+    #[test]
+    fn what_others_wrote_is_escaped_and_short_in_every_field() {
+        let hostile = format!("x\n\x1b[2J\u{9b}\u{202e}{}", "y".repeat(1 << 16));
+        let mut record = sample(Outcome::Failed(hostile.clone()));
+        if let Record::Invocation(invocation) = &mut record {
+            (invocation.app, invocation.operation) = (hostile.clone(), hostile.clone());
+            invocation.caller_chain[0].operation = hostile.as_str().into();
+            let (mode, subject_id) = (hostile.clone(), hostile.clone());
+            let (connection, instance) = (hostile.clone(), hostile.clone());
+            invocation.credential = CredentialChoice { mode, subject_id, connection, instance };
+            let (client_ip, remote_addr, user_agent) = (hostile.clone(), hostile.clone(), hostile.clone());
+            invocation.request = Arc::new(RequestMeta { client_ip, remote_addr, user_agent });
+        }
+        let mut sent = request();
+        (sent.host, sent.raw_host, sent.scheme) = (hostile.clone(), hostile.clone(), hostile.clone());
+        (sent.method, sent.subject, sent.invocation_id) = (hostile.clone(), hostile.as_str().into(), hostile.into());
+        for (record, count) in [(record, 11), (Record::Egress(sent), 6)] {
+            let line = line(record).to_string();
+            let acts = |c: char| c.is_control() || matches!(c, '\u{202e}');
+            assert!(!line.contains(acts) && !line.contains("\\u001b") && line.len() < 8 << 10, "{} {line}", line.len());
+            assert_eq!(line.matches("x\\\\n\\\\u{1b}[2J\\\\u{9b}\\\\u{202e}y").count(), count, "{line}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::error::Output;
 use gestalt_core::AppName;
+use gestalt_core::foreign::{self, Foreign};
 use gestalt_core::service::{LogEntry, LogSink, LogStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -9,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::time::Instant;
 
 /// Longest log line kept; the rest of a longer one is dropped. Against a process that writes without ever ending a line.
-pub(crate) const MAX_LINE: usize = 16 << 10;
+pub(crate) const MAX_LINE: usize = foreign::LINE;
 
 /// Log bytes taken per second and process; what is over is counted and dropped. Against a process that fills the
 /// daemon's log and disk. It is read on all the same: a process must not block because nobody wants its output.
@@ -104,19 +105,10 @@ impl AppLog {
                 if dropped > 0 {
                     send(LogStream::Runtime, format!("{dropped} lines dropped: the app writes too much"), None);
                 }
-                Some(send(stream, cut(line).to_owned(), observed_at))
+                Some(send(stream, Foreign::line(line).to_string(), observed_at))
             }
         }
     }
-}
-
-/// The line, cut to [`MAX_LINE`] bytes at a character's end.
-fn cut(line: &str) -> &str {
-    let mut end = line.len().min(MAX_LINE);
-    while !line.is_char_boundary(end) {
-        end -= 1;
-    }
-    &line[..end]
 }
 
 /// Bytes taken in the current second.

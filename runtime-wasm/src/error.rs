@@ -1,3 +1,4 @@
+use gestalt_core::foreign::Foreign;
 use gestalt_core::limits::ByteSize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -5,7 +6,8 @@ use std::time::Duration;
 
 /// Why a runtime could not be built, or an app not be launched.
 ///
-/// The texts say what is wrong with the component or its surroundings. Which app and which file it is about, the
+/// The texts say what is wrong with the component or its surroundings; what they quote of a component is displayed as
+/// [`Foreign`] text. Which app and which file it is about, the
 /// caller knows and adds.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WasmError {
@@ -25,7 +27,7 @@ pub enum WasmError {
         most: String,
     },
     /// The cache directory cannot be used.
-    #[error("compile cache {path}: {source}", path = .path.display())]
+    #[error("compile cache {path}: {source}", path = Foreign::phrase(&.path.to_string_lossy()))]
     Cache {
         /// What could not be read or written.
         path: PathBuf,
@@ -33,7 +35,7 @@ pub enum WasmError {
         source: Arc<std::io::Error>,
     },
     /// The component file cannot be read.
-    #[error("component {path}: {source}", path = .path.display())]
+    #[error("component {path}: {source}", path = Foreign::phrase(&.path.to_string_lossy()))]
     Read {
         /// The component.
         path: PathBuf,
@@ -50,7 +52,7 @@ pub enum WasmError {
     #[error("not a WebAssembly component: {0}")]
     NotAComponent(&'static str),
     /// The file starts as a component and goes wrong, or needs what this runtime does not offer.
-    #[error("component is invalid: {0}")]
+    #[error("component is invalid: {}", Foreign::phrase(.0))]
     Invalid(String),
     /// Compilation did not end within `compile.timeout`.
     #[error("component compile timed out after {0:?}")]
@@ -59,10 +61,10 @@ pub enum WasmError {
     #[error("component compile needs more than {0}, the runtime's compile.memory")]
     CompileMemory(ByteSize),
     /// The process that compiles could not be started, or ended otherwise than by an answer.
-    #[error("compile worker {0}")]
+    #[error("compile worker {}", Foreign::phrase(.0))]
     Compiler(String),
     /// The component imports what no app may have, or what nobody knows.
-    #[error("component imports what an app cannot have: {}", .0.join(", "))]
+    #[error("component imports what an app cannot have: {}", Foreign::phrase(&.0.join(", ")))]
     ForeignImports(Vec<String>),
     /// The component is not an app of a version this runtime knows.
     #[error("component exports no {expected}; it exports {}", list(.found))]
@@ -73,16 +75,16 @@ pub enum WasmError {
         found: Vec<String>,
     },
     /// An interface has the right name and the wrong shape.
-    #[error("component does not fit the contract: {0}")]
+    #[error("component does not fit the contract: {}", Foreign::phrase(.0))]
     Mismatch(String),
     /// The component trapped, timed out or refused while it was started.
-    #[error("app did not start: {0}")]
+    #[error("app did not start: {}", Foreign::phrase(.0))]
     Start(String),
     /// What the component says about its operations cannot be used.
-    #[error("app's catalog is invalid: {0}")]
+    #[error("app's catalog is invalid: {}", Foreign::phrase(.0))]
     Catalog(String),
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "nothing".into() } else { names.join(", ") }
+    if names.is_empty() { "nothing".into() } else { Foreign::phrase(&names.join(", ")).to_string() }
 }

@@ -72,9 +72,7 @@ impl Executor for WasmExecutor {
                 Ok(subject) => Ok(Some(subject)),
                 Err(e) => Err(ExecError::Failed(format!("the app names {:?}: {e}", convert::shortened(&subject.id)))),
             },
-            Some(HttpSubject::Reject(rejection)) => {
-                Err(ExecError::rejected(rejection.status, convert::shortened(&rejection.message)))
-            }
+            Some(HttpSubject::Reject(rejection)) => Err(ExecError::rejected(rejection.status, &rejection.message)),
         }
     }
 

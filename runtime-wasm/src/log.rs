@@ -1,6 +1,7 @@
 //! What an app writes, from its bytes to the log sink, within its bound.
 
 use gestalt_core::AppName;
+use gestalt_core::foreign::Foreign;
 use gestalt_core::limits::{ByteSize, Limits};
 use gestalt_core::metrics::{Event, Meter};
 use gestalt_core::service::{LogEntry, LogSink, LogStream};
@@ -211,7 +212,7 @@ impl CallLog {
     }
 
     fn emit(&self, state: &State, stream: LogStream, line: &str, observed_at: Option<SystemTime>) -> u64 {
-        let (invocation_id, message) = (state.invocation_id.as_ref().to_owned(), words(line));
+        let (invocation_id, message) = (state.invocation_id.as_ref().to_owned(), Foreign::line(line).to_string());
         self.app.sink.append(&self.app.app, LogEntry { stream, message, observed_at, invocation_id })
     }
 
@@ -233,17 +234,6 @@ fn cost(open: usize, bytes: &[u8]) -> usize {
         }
     }
     bytes.len() + short
-}
-
-/// A guest's words as one line, in which nothing moves a terminal's cursor, starts another line or turns the direction in
-/// which the rest is read.
-pub(crate) fn words(text: &str) -> String {
-    let moves = |c: char| c.is_control() && c != '\t' || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if moves(c) { line.extend(c.escape_unicode()) } else { line.push(c) }
-    }
-    line
 }
 
 #[cfg(test)]
@@ -378,8 +368,7 @@ mod tests {
         let (lines, log) = log(1 << 20);
         let last = log.append(LogStream::Stdout, "one\r\n\x1b[2Jtwo\tgr\u{fc}n\u{0}\n", None).unwrap();
         log.write(LogStream::Stderr, "a\rb\u{202e}c\n".as_bytes()).unwrap();
-        let expect =
-            ["stdout::one", "stdout::\\u{1b}[2Jtwo\tgr\u{fc}n\\u{0}", "stdout::", "stderr::a\\u{d}b\\u{202e}c"];
+        let expect = ["stdout::one", "stdout::\\u{1b}[2Jtwo\\tgr\u{fc}n\\u{0}", "stdout::", "stderr::a\\rb\\u{202e}c"];
         assert_eq!((lines.take(), last), (expect.map(str::to_owned).to_vec(), 3));
     }
 

@@ -3,9 +3,9 @@
 use crate::convert;
 use crate::host::held::{FULL_COLLECTIONS, Overdrawn};
 use crate::limits::Refused;
-use crate::log::words;
 use crate::state::State;
 use gestalt_core::ExecError;
+use gestalt_core::foreign::Foreign;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Error, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
@@ -67,7 +67,7 @@ pub(crate) fn explain(error: &Error, state: &State) -> ExecError {
 fn frames(error: &Error) -> String {
     let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return String::new() };
     let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
-        Some(name) => words(&name[..name.floor_char_boundary(NAME)]),
+        Some(name) => Foreign::name(name).within(NAME).to_string(),
         None => format!("#{}", frame.func_index()),
     };
     trace.frames().iter().map(name).collect::<Vec<_>>().join(" < ")
@@ -129,8 +129,8 @@ mod tests {
 
     #[test]
     fn g20_names_of_functions_are_neither_long_nor_expanded() {
-        assert_eq!(told(1, &"n".repeat(1 << 20)), "n".repeat(NAME));
-        assert_eq!(told(1, "a\\nb\\1b[2J"), "a\\u{a}b\\u{1b}[2J");
+        assert_eq!(told(1, &"n".repeat(1 << 20)), "n".repeat(NAME) + "... (1048448 more bytes)");
+        assert_eq!(told(1, "a\\nb\\1b[2J"), "a\\nb\\u{1b}[2J");
         // Of a kind that says each part twice: demangled, it is longer than any memory.
         let bomb = format!("_Z1f1aIiiE{}", (0..9).map(|n| format!("1aIS{n}_S{n}_E")).collect::<String>());
         assert_eq!(told(1, &bomb), bomb);

@@ -107,6 +107,10 @@ fn exchange(mut stream: impl Read + Write, to: SocketAddr, sni: Option<String>) 
         }
         let text = String::from_utf8_lossy(seen).to_lowercase();
         let end = text.find("\r\n\r\n")? + 4;
+        if text.split(' ').nth(1) == Some("/chunked") {
+            // The last chunk, and trailers, if there are any.
+            return text[end..].contains("0\r\n").then_some(()).filter(|()| text.ends_with("\r\n\r\n")).map(|()| 0);
+        }
         let length =
             text.split_once("\r\ncontent-length:").and_then(|(_, rest)| rest.lines().next()?.trim().parse().ok());
         Some(end + length.unwrap_or(0_usize))

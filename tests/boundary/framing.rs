@@ -4,7 +4,7 @@ use crate::row::{LISTED, Site, at, catalogue, get, with};
 use serde_json::json;
 
 catalogue! {
-    Strict LISTED => c01 c02 c03 c04 c05 c06 c07 c08 c09 c10 c11 c13 c15 c16;
+    Strict LISTED => c01 c02 c03 c04 c05 c06 c07 c08 c09 c10 c11 c13 c15 c16 c17 c18;
 }
 
 fn header(name: &str, value: &str) -> serde_json::Value {
@@ -28,7 +28,13 @@ fn c02(site: &Site) {
 
 /// A transfer coding of the guest's own.
 fn c03(site: &Site) {
-    for (name, value) in [("Transfer-Encoding", "chunked"), ("TE", "trailers"), ("Trailer", "Host")] {
+    for (name, value) in [
+        ("Transfer-Encoding", "chunked"),
+        ("Transfer_Encoding", "chunked"),
+        ("TE", "trailers"),
+        ("Trailer", "Host"),
+        ("trailer", "X-Checksum"),
+    ] {
         site.unspeakable(header(name, value), "header", "HeaderError::Forbidden");
     }
 }
@@ -108,12 +114,76 @@ fn c11(site: &Site) {
 
 /// Trailers that say what belongs into a head.
 fn c13(site: &Site) {
-    let post = |trailers| with(get("allowed.test"), json!({"method": "POST", "body": "x", "trailers": trailers}));
+    let to = || at("allowed.test", "/chunked");
+    let post = |trailers| with(to(), json!({"method": "POST", "body": "x", "trailers": trailers}));
     for name in ["Host", "Transfer-Encoding", "Connection"] {
         site.unspeakable(post(json!([[name, "evil.test"]])), "trailer", "HeaderError::Forbidden");
     }
     let (_, arrival) = site.allowed(&post(json!([["X-Forwarded-Host", "evil.test"], ["X-Checksum", "1"]])));
-    assert!(!arrival.head.contains("evil"), "{arrival:?}");
+    assert!(!arrival.head.contains("evil") && !arrival.head.contains("x-checksum"), "{arrival:?}");
+}
+
+/// What is checked is what is printed: a path that is none, or none of ASCII, has one spelling in the line that is sent.
+fn c17(site: &Site) {
+    for (path, line) in [
+        ("", "GET / HTTP/1.1"),
+        ("?q=1", "GET /?q=1 HTTP/1.1"),
+        ("/?", "GET /? HTTP/1.1"),
+        ("/../a/./%2e", "GET /../a/./%2e HTTP/1.1"),
+        ("/\u{fc}?\u{20ac}", "GET /%C3%BC?%E2%82%AC HTTP/1.1"),
+    ] {
+        let (_, arrival) = site.allowed(&at("allowed.test", path));
+        assert_eq!((arrival.line(), arrival.header("host")), (line, vec!["allowed.test"]), "{path:?}");
+    }
+    for path in ["#", "#f", "?\t", "/\u{7f}"] {
+        site.invalid(at("allowed.test", path));
+    }
+}
+
+/// Whatever proxies call the client's address, another host, path, method or user, in every spelling that a server reads
+/// alike; the log says once what was withheld, and why.
+fn c18(site: &Site) {
+    let of_proxies = of_proxies();
+    let mut headers = of_proxies.clone();
+    headers.push(("X-Fine".to_owned(), "1"));
+    headers.push(("Cf-Access-Client-Id".to_owned(), "2"));
+    let (_, arrival) = site.allowed(&with(get("allowed.test"), json!({"headers": headers})));
+    for (name, value) in of_proxies {
+        assert_eq!(arrival.header(&name), Vec::<&str>::new(), "{arrival:?}");
+        assert!(!arrival.head.contains(value), "{name}: {arrival:?}");
+    }
+    assert_eq!((arrival.header("x-fine"), arrival.header("cf-access-client-id")), (vec!["1"], vec!["2"]));
+    let told =
+        |line: &str| line.contains("app=c18") && line.contains("config=\"server.egress.forwardedHeaders: pass\"");
+    assert!(site.house.log().lines().any(told), "the operator is not told");
+}
+
+/// Fields that a server believes of a proxy, in three spellings each.
+pub(crate) fn of_proxies() -> Vec<(String, &'static str)> {
+    let names = [
+        "X-Forwarded-For",
+        "X-Forwarded-Host",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-Host",
+        "X-HTTP-Host-Override",
+        "X-Real-IP",
+        "True-Client-IP",
+        "CF-Connecting-IP",
+        "X-Cluster-Client-IP",
+        "X-ProxyUser-Ip",
+        "X-HTTP-Method-Override",
+        "X-Method-Override",
+        "X-HTTP-Method",
+        "X-Envoy-Original-Path",
+        "X-Remote-User",
+        "X-ARR-ClientCert",
+        "X-Backend-Host",
+        "X-Accel-Redirect",
+        "CDN-Loop",
+    ];
+    let spellings = |name: &str| [name.to_owned(), name.replace('-', "_"), name.replace('-', ".").to_lowercase()];
+    names.iter().flat_map(|name| spellings(name)).map(|name| (name, "of-a-proxy")).collect()
 }
 
 /// Credentials for a proxy.

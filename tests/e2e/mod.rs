@@ -1,7 +1,7 @@
 //! The daemon as its operator meets it: `serve` is the process, `failing` what goes wrong after the start, `secrets` what
 //! it is given at the start, `requires` which app waits for which, `reload` what it takes over while it runs, `egress` what apps may reach and hold, `validate`,
 //! `verify` and `command` the rest of the command line, `confined` the sandbox of native providers by itself, `readme` what
-//! the newcomer's page shows.
+//! the newcomer's page shows, `words` what apps make it print.
 
 mod command;
 mod confined;
@@ -14,3 +14,4 @@ mod secrets;
 mod serve;
 mod validate;
 mod verify;
+mod words;

@@ -1,9 +1,10 @@
 //! `gestaltd egress`: what apps may reach, what they reached, and what they need.
 
-use super::{Sources, say};
+use super::{Sources, say, say_json};
 use anyhow::{Context, anyhow};
 use gestalt_config::{App, Deployment, Mode};
 use gestalt_core::egress;
+use gestalt_core::foreign::Foreign;
 use gestalt_egress::{
     Explanation, Proposal, Question, Reached, Resolver, SelfListeners, SystemResolver, Verdict, read_journal,
 };
@@ -55,8 +56,10 @@ pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Explain { sources, app, method, offline, json, url } => {
             let deployment = load(sources)?;
             let told = explain(&deployment, find(&deployment, app)?, method, url, *offline)?;
-            let text = if *json { serde_json::to_string_pretty(&told)? + "\n" } else { render(app, &told) };
-            say(std::io::stdout(), &text);
+            match *json {
+                true => say_json(&told),
+                false => say(std::io::stdout(), &render(app, &told)),
+            }
             Ok(match told.verdict {
                 Verdict::Pass | Verdict::Observe => ExitCode::SUCCESS,
                 Verdict::Deny => ExitCode::FAILURE,
@@ -71,11 +74,10 @@ pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
             };
             let reports =
                 apps.into_iter().map(|app| Report::of(&deployment, app)).collect::<anyhow::Result<Vec<_>>>()?;
-            let text = match json {
-                true => serde_json::to_string_pretty(&reports)? + "\n",
-                false => reports.iter().map(Report::render).collect::<Vec<_>>().join("\n"),
-            };
-            say(std::io::stdout(), &text);
+            match *json {
+                true => say_json(&reports),
+                false => say(std::io::stdout(), &reports.iter().map(Report::render).collect::<Vec<_>>().join("\n")),
+            }
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -132,7 +134,8 @@ fn render(app: &str, told: &Explanation) -> String {
     let mut text = String::new();
     for step in &told.steps {
         let reason = step.reason.map_or_else(String::new, |reason| format!(" [{reason}]"));
-        let _ = writeln!(text, "  {:<10} {:<9} {}{reason}", step.step, word(step.verdict), step.detail);
+        let _ =
+            writeln!(text, "  {:<10} {:<9} {}{reason}", step.step, word(step.verdict), Foreign::phrase(&step.detail));
     }
     let verdict = match told.verdict {
         Verdict::Pass => "sent",
@@ -142,7 +145,7 @@ fn render(app: &str, told: &Explanation) -> String {
     };
     let _ = writeln!(text, "{app}: {verdict}");
     if let Some(remedy) = &told.remedy {
-        let _ = writeln!(text, "to allow it: {remedy}");
+        let _ = writeln!(text, "to allow it: {}", Foreign::phrase(remedy));
     }
     text
 }
@@ -190,7 +193,7 @@ impl Report {
             }
             let _ = writeln!(text, "  {title}");
             for row in rows {
-                let _ = writeln!(text, "    {}", line(row));
+                let _ = writeln!(text, "    {}", Foreign::phrase(&line(row)));
             }
         }
         match (self.reached.is_empty(), self.proposal.is_settled()) {

@@ -9,6 +9,8 @@ mod validate;
 
 use clap::{Parser, Subcommand};
 use gestalt_config::{Deployment, Mode, Problems, ProcessEnv, choose_files};
+use gestalt_core::foreign;
+use serde::Serialize;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
@@ -126,7 +128,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(std::io::stderr(), &format!("gestaltd: {error:#}\n"));
+            fail(&error);
             ExitCode::FAILURE
         }
     }
@@ -137,7 +139,37 @@ fn version() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Writes text for a person; a closed pipe is nobody's error.
+/// Writes text for a person: whatever is quoted in it, nothing acts on the terminal. A closed pipe is nobody's error.
 fn say(mut to: impl Write, text: &str) {
-    let _ = to.write_all(text.as_bytes());
+    let _ = to.write_all(foreign::page(text).as_bytes());
+}
+
+/// Writes JSON, and the end of its line.
+fn say_json(value: &impl Serialize) {
+    let text = serde_json::to_string_pretty(value).unwrap_or_else(|error| error.to_string());
+    let _ = writeln!(std::io::stdout(), "{}", foreign::json(&text));
+}
+
+/// Writes why a command failed. Only its first line stands at the margin: further ones may be somebody else's.
+fn fail(error: &anyhow::Error) {
+    say(std::io::stderr(), &failure(error));
+}
+
+fn failure(error: &anyhow::Error) -> String {
+    let lines: Vec<_> = format!("gestaltd: {error:#}").trim_end().lines().map(str::to_owned).collect();
+    lines.join("\n  ").replace("\n  \n", "\n\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_line_of_a_failure_stands_at_the_margin() {
+        let error = anyhow::anyhow!("refused\n\nGESTALTD: all is well\n  help: \x1b[2J\u{9b}\n");
+        let mut written = Vec::new();
+        say(&mut written, &failure(&error));
+        let expect = "gestaltd: refused\n\n  GESTALTD: all is well\n    help: \\u{1b}[2J\\u{9b}\n";
+        assert_eq!(String::from_utf8(written).unwrap(), expect);
+    }
 }

@@ -1,6 +1,6 @@
 //! `gestaltd provider`: what concerns one package.
 
-use super::{Sources, say};
+use super::{Sources, fail, say, say_json};
 use crate::verify::{self, Subject, Target};
 use clap::Subcommand;
 use gestalt_config::Mode;
@@ -34,15 +34,14 @@ pub(super) fn run(provider: Provider) -> ExitCode {
     let Provider::VerifyEgress { target, sources, json } = provider;
     match verify(target, &sources) {
         Ok(report) => {
-            let text = match json {
-                true => serde_json::to_string_pretty(&report).unwrap_or_else(|error| error.to_string()) + "\n",
-                false => report.to_string(),
-            };
-            say(std::io::stdout(), &text);
+            match json {
+                true => say_json(&report),
+                false => say(std::io::stdout(), &report.to_string()),
+            }
             if report.holds { ExitCode::SUCCESS } else { ExitCode::from(BROKEN) }
         }
         Err(error) => {
-            say(std::io::stderr(), &format!("gestaltd: {error:#}\n"));
+            fail(&error);
             ExitCode::from(UNUSABLE)
         }
     }

@@ -1,6 +1,6 @@
 //! `gestaltd validate`: everything that can be known without starting anything; with `--runtime`, whether all comes up.
 
-use super::{Sources, ValidateOptions, say};
+use super::{Sources, ValidateOptions, fail, say, say_json};
 use crate::bootstrap::{Daemon, Options};
 use anyhow::{Context, bail};
 use gestalt_config::{Deployment, Findings, Mode, Problem, Problems};
@@ -33,7 +33,7 @@ pub(super) fn run(sources: &Sources, options: &ValidateOptions) -> ExitCode {
     if options.runtime
         && let Err(error) = start(deployment)
     {
-        say(std::io::stderr(), &format!("gestaltd: {error:#}\n"));
+        fail(&error);
         return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
@@ -53,8 +53,7 @@ fn tell(found: &Findings, options: &ValidateOptions, deployment: Option<&Deploym
         let line = |severity| move |problem| Line { severity, problem };
         let (errors, warnings) = (found.errors.iter().map(line("error")), found.warnings.iter().map(line("warning")));
         let lines: Vec<_> = errors.chain(warnings).collect();
-        let text = serde_json::to_string_pretty(&lines).unwrap_or_else(|error| error.to_string());
-        return say(std::io::stdout(), &format!("{text}\n"));
+        return say_json(&lines);
     }
     for warning in found.warnings.iter() {
         say(std::io::stderr(), &format!("warning: {warning}\n\n"));

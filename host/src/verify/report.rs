@@ -3,6 +3,7 @@
 use super::interfaces::Component;
 use super::subject::{Form, Subject};
 use super::trial::Outcome;
+use gestalt_core::foreign::Foreign;
 use serde::Serialize;
 use std::fmt;
 
@@ -117,16 +118,17 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} ({}), gestaltd {}", self.subject, self.form, self.gestaltd)?;
+        writeln!(f, "{} ({}), gestaltd {}", Foreign::phrase(&self.subject), self.form, self.gestaltd)?;
         writeln!(f, "may reach: {}", self.rules.reaches)?;
         if !self.rules.allowed_hosts.is_empty() {
             writeln!(f, "listed: {}", self.rules.allowed_hosts.join(", "))?;
         }
         if let Some(component) = &self.component {
             writeln!(f, "\n{} bytes, {}", component.bytes, component.digest)?;
-            let width = component.imports.iter().map(|import| import.interface.len()).max().unwrap_or(0);
-            for import in &component.imports {
-                writeln!(f, "  {:width$}  {:11}  {}", import.interface, import.kind, import.gives)?;
+            let names: Vec<_> = component.imports.iter().map(|i| Foreign::name(&i.interface).to_string()).collect();
+            let width = names.iter().map(String::len).max().unwrap_or(0);
+            for (name, import) in names.iter().zip(&component.imports) {
+                writeln!(f, "  {name:width$}  {:11}  {}", import.kind, import.gives)?;
             }
         }
         if !self.attempts.is_empty() {
@@ -134,7 +136,13 @@ impl fmt::Display for Report {
             let width = self.attempts.iter().map(|attempt| attempt.attack.len()).max().unwrap_or(0);
             for attempt in &self.attempts {
                 let word = if attempt.holds { "held  " } else { "BROKEN" };
-                writeln!(f, "  {:4} {word}  {:width$}  {}", attempt.id, attempt.attack, attempt.seen)?;
+                writeln!(
+                    f,
+                    "  {:4} {word}  {:width$}  {}",
+                    attempt.id,
+                    attempt.attack,
+                    Foreign::phrase(&attempt.seen)
+                )?;
             }
         }
         writeln!(f)?;

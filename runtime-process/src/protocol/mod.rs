@@ -7,6 +7,7 @@ mod legacy;
 pub(crate) mod reply;
 
 use crate::error::ProcessError;
+use gestalt_core::foreign::Foreign;
 use gestalt_core::{AppName, Call, Catalog, Credential, ExecError, HttpSubjectRequest, Metadata, Reply, SubjectRef};
 use gestalt_proto::v1::app_provider_client::AppProviderClient;
 use gestalt_proto::v3::integration_provider_client::IntegrationProviderClient;
@@ -185,10 +186,10 @@ impl Peer {
             }
         };
         match answer {
-            Ok((_, status, message)) if status > 0 => Err(ExecError::rejected(status, message)),
+            Ok((_, status, message)) if status > 0 => Err(ExecError::rejected(status, &message)),
             Ok((Some(id), ..)) if !id.is_empty() => SubjectRef::parse(&id)
                 .map(Some)
-                .map_err(|error| ExecError::Failed(format!("webhook subject {id:?}: {error}"))),
+                .map_err(|error| ExecError::Failed(format!("webhook subject {:?}: {error}", Foreign::name(&id)))),
             Ok(_) => Ok(None),
             Err(status) if status.code() == Code::Unimplemented => Ok(None),
             Err(status) => Err(failed(status)),

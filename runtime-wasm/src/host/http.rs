@@ -1,6 +1,7 @@
 //! `wasi:http/outgoing-handler`: the only network a guest has, on its way to the app's [`Outbound`].
 
 use gestalt_core::CallContext;
+use gestalt_core::egress::fields::is_of_connection;
 use gestalt_core::egress::{Attribution, Body, EgressError, Outbound, SendOptions};
 use http_body_util::BodyExt;
 use std::sync::{Arc, LazyLock};
@@ -19,13 +20,10 @@ const BODY_CHUNK: usize = 64 << 10;
 const ROOMY_BODIES: usize = 64;
 const SMALL_CHUNK: usize = 4 << 10;
 
-/// Headers a guest may neither set nor, in a trailer, pass on. Named through the filter and not only through
-/// `is_forbidden_header`, as the check of trailers has no store to ask.
-static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> = LazyLock::new(|| {
-    Arc::new(|name| {
-        DEFAULT_FORBIDDEN_HEADERS.contains(name) || *name == http::header::TE || *name == http::header::TRAILER
-    })
-});
+/// Headers a guest may neither set nor, in a trailer, pass on: those of every other way out, and wasmtime's. Named through
+/// the filter and not only through `is_forbidden_header`, as the check of trailers has no store to ask.
+static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> =
+    LazyLock::new(|| Arc::new(|name| DEFAULT_FORBIDDEN_HEADERS.contains(name) || is_of_connection(name.as_str())));
 
 /// One instance's way out.
 pub(crate) struct Hooks {

@@ -126,7 +126,12 @@ def ask(request: str):
 
 
 def plain(params: dict):
-    stream, status, _ = ask(f"GET {params['uri']} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    """A request as given, with these fields; with a body in chunks and trailers if there is one."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in params.get("headers", []))
+    body = params.get("chunked", "")
+    fields += "Transfer-Encoding: chunked\r\n" if body else ""
+    method = params.get("method", "GET")
+    stream, status, _ = ask(f"{method} {params['uri']} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n{body}")
     stream.close()
     return status
 

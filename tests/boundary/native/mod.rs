@@ -1,6 +1,7 @@
 //! N: an app that is a process of its own, on the published SDK, and runs in the sandbox. And E12, from inside of it. What
 //! the sandbox has besides its network is in `walls`.
 
+mod requests;
 mod walls;
 
 use crate::house::{RUNTIME, Record};
@@ -9,6 +10,7 @@ use crate::row::{Seen, Site, catalogue};
 use crate::{authority, canary};
 use gestalt_tests::examples::{File, environment, package};
 use gestalt_tests::root;
+use requests::{n30, n31};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use walls::{n05, n06, n07, n08, n15, n16, n17, n19};
@@ -24,7 +26,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
 const NONE: &[(&str, &str)] = &[];
 
 catalogue! {
-    Native CONFINED => n00_what_is_allowed_is_reached n01 n02 n03 n04 n05 n06 n07 n09 n10 n11 n12 n13 n14 n15 n16 n17 n19 e12;
+    Native CONFINED => n00_what_is_allowed_is_reached n01 n02 n03 n04 n05 n06 n07 n09 n10 n11 n12 n13 n14 n15 n16 n17 n19 n30 n31 e12;
     Native NEIGHBOURS => n18;
     Native NONE => n08;
 }

@@ -7,6 +7,7 @@ use crate::path::{KeyPath, Step};
 use crate::source::{Sources, Span};
 use crate::tree::{Entry, Map, Node, Patterns, Tree};
 use crate::yaml;
+use gestalt_core::foreign;
 use serde_json::Number;
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -247,8 +248,17 @@ fn scalar(text: &str) -> String {
     if safe && yaml::is_text(text) { text.to_owned() } else { quoted(text) }
 }
 
+/// Text in quotes, with all that acts on a terminal as an escape of YAML's.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let mut out = String::new();
+    for c in serde_json::Value::from(text).to_string().chars() {
+        let _ = match u32::from(c) {
+            _ if foreign::stands(c) => write!(out, "{c}"),
+            code @ ..=0xffff => write!(out, "\\u{code:04x}"),
+            code => write!(out, "\\U{code:08x}"),
+        };
+    }
+    out
 }
 
 /// The text without the password of a URL in it.

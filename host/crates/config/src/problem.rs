@@ -1,3 +1,4 @@
+use gestalt_core::foreign::Foreign;
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;
@@ -23,9 +24,11 @@ impl Location {
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.to_string_lossy();
+        let file = Foreign::phrase(&file);
         match self.line {
-            0 => write!(f, "{}", self.file.display()),
-            line => write!(f, "{}:{line}:{}", self.file.display(), self.column),
+            0 => write!(f, "{file}"),
+            line => write!(f, "{file}:{line}:{}", self.column),
         }
     }
 }
@@ -73,20 +76,21 @@ impl Problem {
     }
 }
 
+/// Files come from packages, too, and what is wrong with one quotes it: each part is one line, and the lines are ours.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.at)?;
         if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
+            write!(f, "{}: ", Foreign::phrase(&self.path))?;
         }
-        f.write_str(&self.message)?;
+        write!(f, "{}", Foreign::phrase(&self.message))?;
         let number = self.at.line.to_string();
         let gutter = " ".repeat(number.len());
         if let Some(Excerpt { line, start, len }) = &self.excerpt {
             write!(f, "\n{gutter} |\n{number} | {line}\n{gutter} | {}{}", " ".repeat(*start), "^".repeat(*len))?;
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\n{gutter} = help: {hint}")?;
+            write!(f, "\n{gutter} = help: {}", Foreign::phrase(hint))?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use crate::path::{KeyPath, Step};
 use crate::problem::{Excerpt, Location, Problem, Problems};
+use gestalt_core::foreign;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
@@ -219,7 +220,7 @@ impl Source {
             match (secret, starred) {
                 (true, false) => shown.push_str("***"),
                 (true, true) => {}
-                (false, _) => shown.push(if c.is_control() { ' ' } else { c }),
+                (false, _) => shown.push(if foreign::stands(c) { c } else { ' ' }),
             }
             starred = secret;
         }

@@ -84,7 +84,7 @@ pub struct Egress {
     /// Canonical host; empty when the request named none that has a canonical form, and in a record of so many
     /// destinations that none is named.
     pub host: String,
-    /// Host as the app wrote it, escaped, at most 256 bytes.
+    /// Host as the app wrote it, in ASCII and cut at 256 bytes.
     pub raw_host: String,
     /// Port asked for; 0 where there is no one port.
     pub port: u16,

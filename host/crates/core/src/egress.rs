@@ -3,6 +3,7 @@
 //! What the operator says about it is [`Settings`] for all apps and [`Rules`] for one, as `gestalt-config` reads them.
 //! The policy that comes of it, and the sockets, are `gestalt-egress`'s.
 
+use crate::foreign::Foreign;
 use crate::limits::ByteSize;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub mod fields;
 mod native;
 mod ports;
 mod redirect;
@@ -158,16 +160,16 @@ pub enum EgressError {
     #[error("connection limit reached")]
     ConnectionLimit,
     /// Nobody listens, or the connection broke before the answer's head.
-    #[error("connection failed: {0}")]
+    #[error("connection failed: {}", Foreign::phrase(.0))]
     Connect(String),
     /// Connecting took too long.
     #[error("connection timed out")]
     ConnectTimeout,
     /// The certificate does not fit the name, or no trusted root signed it.
-    #[error("certificate rejected: {0}")]
+    #[error("certificate rejected: {}", Foreign::phrase(.0))]
     TlsCertificate(String),
     /// The TLS handshake failed otherwise.
-    #[error("TLS failed: {0}")]
+    #[error("TLS failed: {}", Foreign::phrase(.0))]
     Tls(String),
     /// The answer's head took too long, or a pause in its body was too long, or the whole took too long.
     #[error("response timed out")]
@@ -188,9 +190,9 @@ pub enum EgressError {
     #[error("protocol upgrade refused")]
     Upgrade,
     /// The server, or the request body, broke HTTP's rules.
-    #[error("HTTP protocol error: {0}")]
+    #[error("HTTP protocol error: {}", Foreign::phrase(.0))]
     Protocol(String),
     /// The other side went away in the middle.
-    #[error("connection closed: {0}")]
+    #[error("connection closed: {}", Foreign::phrase(.0))]
     Closed(String),
 }

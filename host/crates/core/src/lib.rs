@@ -4,6 +4,7 @@
 //! * [`Executor`]: how an app's code is run, whatever it is made of. [`Call`] goes in, [`Reply`] or [`ExecError`] comes out.
 //! * [`service`]: what an app may ask of the host, one trait per host service.
 //! * [`egress`]: how an app's outgoing HTTP leaves the daemon; [`host`]: how a host name is spelled and matched.
+//! * [`foreign`]: how words of others are printed, wherever the daemon prints them.
 //! * [`audit`]: the records that say what happened. [`metrics`]: what is counted. [`limits`]: the bounds an operator can set
 //!   on an app.
 //!
@@ -18,6 +19,7 @@ mod credential;
 pub mod egress;
 mod error;
 mod executor;
+pub mod foreign;
 pub mod host;
 pub mod limits;
 pub mod metrics;

@@ -1,8 +1,9 @@
+use crate::foreign::Foreign;
 use std::fmt;
 
 /// The outcome of a host service call that failed: gRPC's vocabulary, which both guest skins speak.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{code}: {message}")]
+#[error("{code}: {}", Foreign::phrase(.message))]
 pub struct RpcError {
     /// What kind of failure.
     pub code: Code,

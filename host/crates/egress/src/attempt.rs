@@ -7,6 +7,7 @@ use crate::traffic::Traffic;
 use crate::uri::Target;
 use gestalt_core::audit::{self, HeldUse};
 use gestalt_core::egress::{Attribution, DenyReason, EgressError};
+use gestalt_core::foreign::Foreign;
 use http::{Method, Uri};
 use std::sync::Arc;
 
@@ -123,16 +124,10 @@ impl Drop for Attempt {
     }
 }
 
-/// Printable ASCII, at most `max` bytes: a record is read on terminals and by parsers.
+/// What an app wrote in ASCII, cut at `max` bytes: in a name that nobody checked, one letter may be made to look like
+/// another.
 pub(crate) fn escape(text: &str, max: usize) -> String {
-    let mut escaped = String::new();
-    for piece in text.chars().map(char::escape_default) {
-        if escaped.len() + piece.len() > max {
-            break;
-        }
-        escaped.extend(piece);
-    }
-    escaped
+    Foreign::name(text).ascii().within(max).to_string()
 }
 
 #[cfg(test)]
@@ -142,8 +137,8 @@ mod tests {
     #[test]
     fn escaped_text_is_short_and_printable() {
         assert_eq!(escape("a.test", 256), "a.test");
-        assert_eq!(escape("a\n\u{0430}\"", 256), "a\\n\\u{430}\\\"");
-        assert_eq!(escape(&"x".repeat(300), 256).len(), 256);
-        assert_eq!(escape("ab\n", 3), "ab");
+        assert_eq!(escape("a\n\u{0430}\"", 256), "a\\n\\u{430}\"");
+        assert_eq!(escape(&"x".repeat(300), 256), "x".repeat(256) + "... (44 more bytes)");
+        assert_eq!(escape("ab\n", 3), "ab... (1 more bytes)");
     }
 }

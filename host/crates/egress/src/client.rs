@@ -17,6 +17,7 @@ use crate::scrub::Scrubber;
 use crate::sidestep;
 use crate::tls;
 use crate::uri::Target;
+use crate::withheld::Withheld;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use gestalt_core::AppName;
@@ -53,6 +54,7 @@ pub(crate) struct Client {
     requests: Mutex<Rate>,
     lane: Lane,
     ledger: Arc<Ledger>,
+    withheld: Withheld,
 }
 
 impl Client {
@@ -78,6 +80,7 @@ impl Client {
             limits,
             shared,
             ledger,
+            withheld: Withheld::default(),
         }
     }
 
@@ -275,7 +278,7 @@ impl Client {
         attempt: &mut Attempt,
     ) -> Result<Request<RequestBody>, Refusal> {
         let (head, body) = request.into_parts();
-        headers::check_size(&head.uri, &head.headers, &self.limits)?;
+        headers::check_size(target, &head.headers, &self.limits)?;
         let declared = headers::declared_length(&head.headers)?;
         let limit = self.limits.max_request_body;
         let body = RequestBody::new(body, declared, limit, Arc::clone(attempt.upload()))?;
@@ -284,8 +287,10 @@ impl Client {
         *rewritten.uri_mut() = target.origin_form();
         *rewritten.version_mut() = Version::HTTP_11;
         let mut fields = head.headers;
-        headers::filter_request(&mut fields, active.common.forwarded);
-        attempt.note_credential(active.vault.fill(target, &head.uri, &mut fields));
+        headers::filter_request(&mut fields, active.common.forwarded, |name, why| {
+            self.withheld.tell(&self.app, name, why)
+        });
+        attempt.note_credential(active.vault.fill(target, &mut fields));
         fields.insert(HOST, target.host_header()?);
         // One connection per request: no server needs to keep it open.
         fields.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -1,23 +1,26 @@
 //! Which header fields pass, in either direction.
 
+use crate::uri::Target;
+use gestalt_core::egress::fields::{is_of_connection, speaks_for_proxy};
 use gestalt_core::egress::{EgressError, ForwardedHeaders};
 use gestalt_core::limits::EgressLimits;
-use http::Uri;
 use http::header::{self, HeaderMap, HeaderName};
 
-/// Removes from a request what is the connection's business or could speak for the daemon: the app does neither.
-///
-/// Servers that hand fields on as variables (CGI, WSGI) take `_` for `-`: `X_Forwarded_For` arrives as the real one does.
-/// So a name is judged as they read it.
-pub(crate) fn filter_request(headers: &mut HeaderMap, forwarded: ForwardedHeaders) {
+/// Removes from a request what is the connection's business or could speak for a proxy: the app does neither. Tells of
+/// what a server would have believed of a proxy, with the reason why it is withheld.
+pub(crate) fn filter_request(
+    headers: &mut HeaderMap,
+    forwarded: ForwardedHeaders,
+    mut withheld: impl FnMut(&HeaderName, &'static str),
+) {
     remove_hop_by_hop(headers);
-    let ours = |name: &str| matches!(name, "host" | "expect");
-    remove_matching(headers, |name| {
-        let dashed = name.replace('_', "-");
-        ours(&dashed)
-            || forwarded == ForwardedHeaders::Strip && speaks_for_proxy(&dashed)
-            || dashed != name && (dashed == "content-length" || is_hop_by_hop(&dashed))
-    });
+    if forwarded == ForwardedHeaders::Strip {
+        remove_matching(headers, |name| {
+            let why = speaks_for_proxy(name.as_str());
+            why.iter().for_each(|why| withheld(name, why));
+            why.is_some()
+        });
+    }
 }
 
 /// Refuses an answer whose end can be read in two ways, or whose body is not what its head says it is.
@@ -42,10 +45,10 @@ pub(crate) fn filter_response(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
 }
 
-/// Removes from a trailer section everything that would have been removed from the head, and what frames or routes a
-/// message, which is too late to say there (RFC 9110, 6.5.1).
+/// Removes from an answer's trailer section everything that would have been removed from a head, and what frames or routes
+/// a message, which is too late to say there (RFC 9110, 6.5.1).
 pub(crate) fn filter_trailers(trailers: &mut HeaderMap) {
-    filter_request(trailers, ForwardedHeaders::Strip);
+    filter_request(trailers, ForwardedHeaders::Strip, |_, _| {});
     trailers.remove(header::CONTENT_LENGTH);
     trailers.remove(header::AUTHORIZATION);
     trailers.remove(header::CONTENT_ENCODING);
@@ -56,11 +59,10 @@ pub(crate) fn filter_trailers(trailers: &mut HeaderMap) {
 ///
 /// # Errors
 /// [`EgressError::RequestHeadTooLarge`].
-pub(crate) fn check_size(uri: &Uri, headers: &HeaderMap, limits: &EgressLimits) -> Result<(), EgressError> {
+pub(crate) fn check_size(target: &Target, headers: &HeaderMap, limits: &EgressLimits) -> Result<(), EgressError> {
     // `name: value\r\n`
     let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
-    if headers.len() > limits.max_headers || fields + path > limits.max_header_bytes.as_usize() {
+    if headers.len() > limits.max_headers || fields + target.text().len() > limits.max_header_bytes.as_usize() {
         return Err(EgressError::RequestHeadTooLarge);
     }
     Ok(())
@@ -94,30 +96,20 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    remove_matching(headers, is_hop_by_hop);
+    remove_matching(headers, |name| is_of_connection(name.as_str()));
 }
 
-fn remove_matching(headers: &mut HeaderMap, matches: impl Fn(&str) -> bool) {
-    let names: Vec<HeaderName> = headers.keys().filter(|name| matches(name.as_str())).cloned().collect();
+fn remove_matching(headers: &mut HeaderMap, mut matches: impl FnMut(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| matches(name)).cloned().collect();
     for name in names {
         headers.remove(name);
     }
 }
 
-fn is_hop_by_hop(name: &str) -> bool {
-    matches!(name, "connection" | "keep-alive" | "te" | "transfer-encoding" | "upgrade" | "http2-settings")
-        || name.starts_with("proxy-")
-}
-
-/// `server.egress.forwardedHeaders: strip`: upstreams believe these about their client's origin.
-fn speaks_for_proxy(name: &str) -> bool {
-    name == "forwarded" || name == "via" || name == "x-real-ip" || name.starts_with("x-forwarded-")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use http::{HeaderValue, Method, Uri};
 
     fn map(names: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -140,6 +132,9 @@ mod tests {
             ("proxy-authorization", "secret"),
             ("proxy-connection", "keep-alive"),
             ("te", "trailers"),
+            ("trailer", "x-one"),
+            ("max-forwards", "0"),
+            ("proxy", "http://evil.test"),
             ("transfer-encoding", "chunked"),
             ("upgrade", "websocket"),
             ("http2-settings", "x"),
@@ -150,6 +145,11 @@ mod tests {
             ("authorization", "Bearer t"),
             ("x-forward", "kept"),
             ("x_kept", "1"),
+            ("x-http-method-override", "DELETE"),
+            ("x_original.url", "/admin"),
+            ("te_", "kept"),
+            ("t.e", "kept"),
+            ("trailer", "x-two"),
             ("expect", "100-continue"),
             ("content_length", "5"),
             ("transfer_encoding", "chunked"),
@@ -157,15 +157,32 @@ mod tests {
             ("proxy_authorization", "secret"),
         ]);
         let all = headers.clone();
-        filter_request(&mut headers, ForwardedHeaders::Strip);
-        let kept = [("content-length", "3"), ("authorization", "Bearer t"), ("x-forward", "kept"), ("x_kept", "1")];
+        let mut told = Vec::new();
+        filter_request(&mut headers, ForwardedHeaders::Strip, |name, _| told.push(name.to_string()));
+        let kept = [
+            ("content-length", "3"),
+            ("authorization", "Bearer t"),
+            ("x-forward", "kept"),
+            ("x_kept", "1"),
+            ("te_", "kept"),
+            ("t.e", "kept"),
+        ];
         assert_eq!(headers, map(&kept));
         headers = all;
-        filter_request(&mut headers, ForwardedHeaders::Pass);
-        for name in ["forwarded", "x-forwarded-for", "x-forwarded-host", "x_forwarded_for"] {
+        filter_request(&mut headers, ForwardedHeaders::Pass, |name, _| panic!("{name}"));
+        let of_proxies = [
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x_forwarded_for",
+            "x-http-method-override",
+            "x_original.url",
+        ];
+        for name in of_proxies {
             assert!(headers.remove(name).is_some(), "{name}");
+            assert!(told.iter().any(|told| told == name), "{name}: {told:?}");
         }
-        assert_eq!(headers, map(&kept));
+        assert_eq!((headers, told.len()), (map(&kept), of_proxies.len()));
     }
 
     #[test]
@@ -176,7 +193,8 @@ mod tests {
                 max_header_bytes: gestalt_core::limits::ByteSize(bytes),
                 ..EgressLimits::default()
             };
-            check_size(&Uri::from_static(uri), &map(names), &limits).is_ok()
+            let target = Target::parse(&Method::GET, &Uri::from_static(uri)).unwrap();
+            check_size(&target, &map(names), &limits).is_ok()
         };
         // `/path` and `ab: c\r\n`
         let fields = &[("ab", "c"), ("ab", "c")];

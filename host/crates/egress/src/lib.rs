@@ -71,6 +71,7 @@ mod tls;
 mod traffic;
 mod uri;
 mod vault;
+mod withheld;
 
 pub use address::Guard;
 pub use daemon::{Egress, Parts};

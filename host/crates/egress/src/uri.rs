@@ -15,7 +15,50 @@ pub struct Target {
     pub port: u16,
     /// Whether the scheme is `https`.
     pub tls: bool,
-    path: PathAndQuery,
+    line: RequestTarget,
+}
+
+/// What stands between method and version in the line a server reads: a path and a query of printable ASCII.
+///
+/// **Invariant:** it is made by the check, from the text that was checked, and it is what the wire prints. No other form
+/// of a URI prints the way it is read: a path that is empty prints as nothing, one without a slash as part of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct RequestTarget(PathAndQuery);
+
+impl RequestTarget {
+    fn of_tunnel() -> Self {
+        Self(PathAndQuery::from_static("/"))
+    }
+
+    /// Of a request in absolute form, whose fragment is gone. What is no ASCII is percent-encoded, byte by byte, as a
+    /// browser does: raw, each server reads it in a character set of its own.
+    fn read(uri: &Uri) -> Option<Self> {
+        // Empty when the URI has a query alone, or nothing.
+        let path = uri.path_and_query().map_or("", PathAndQuery::as_str);
+        let mut text = String::with_capacity(path.len() + 1);
+        if !path.starts_with('/') {
+            text.push('/');
+        }
+        if !path.is_empty() && !path.starts_with(['/', '?']) {
+            // `*`, an authority, another URI: printed behind a host, it would be something else.
+            return None;
+        }
+        for byte in path.bytes() {
+            match byte {
+                b'!'..=b'~' if byte != b'#' => text.push(char::from(byte)),
+                0x80.. => text.extend(percent(byte)),
+                _ => return None,
+            }
+        }
+        let parsed = PathAndQuery::try_from(text.as_str()).ok()?;
+        (parsed.as_str() == text).then_some(Self(parsed))
+    }
+}
+
+/// `%E2`
+fn percent(byte: u8) -> [char; 3] {
+    let digit = |value: u8| char::from_digit(value.into(), 16).map_or('0', |digit| digit.to_ascii_uppercase());
+    ['%', digit(byte >> 4), digit(byte & 15)]
 }
 
 impl Target {
@@ -39,8 +82,8 @@ impl Target {
             None => return Err(EgressError::UriInvalid.into()),
         };
         let (host, port) = read_authority(uri).ok_or(EgressError::UriInvalid)?;
-        let path = read_path(uri).ok_or(EgressError::UriInvalid)?;
-        Ok(Self { host, port: port.unwrap_or(if tls { 443 } else { 80 }), tls, path })
+        let line = RequestTarget::read(uri).ok_or(EgressError::UriInvalid)?;
+        Ok(Self { host, port: port.unwrap_or(if tls { 443 } else { 80 }), tls, line })
     }
 
     /// Reads the destination of a tunnel: `host:port`, both of them.
@@ -50,12 +93,17 @@ impl Target {
         }
         let (host, port) = read_authority(uri).ok_or(EgressError::UriInvalid)?;
         let port = port.ok_or(EgressError::UriInvalid)?;
-        Ok(Self { host, port, tls: true, path: PathAndQuery::from_static("/") })
+        Ok(Self { host, port, tls: true, line: RequestTarget::of_tunnel() })
     }
 
-    /// The URI of the request line: path and query, nothing else.
+    /// What the request line says: path and query, and nothing else.
+    pub fn text(&self) -> &str {
+        self.line.0.as_str()
+    }
+
+    /// The URI that prints as [`Target::text`].
     pub(crate) fn origin_form(&self) -> Uri {
-        Uri::from(self.path.clone())
+        Uri::from(self.line.0.clone())
     }
 
     /// The `Host` header: canonical, with the port only where it is not the scheme's own.
@@ -90,17 +138,63 @@ fn read_authority(uri: &Uri) -> Option<(Host, Option<u16>)> {
     Some((Host::parse(authority.host()).ok()?, port))
 }
 
-/// A path that does not start with `/` would end up inside the authority when somebody prints the URI.
-fn read_path(uri: &Uri) -> Option<PathAndQuery> {
-    let Some(path) = uri.path_and_query() else { return Some(PathAndQuery::from_static("/")) };
-    let text = path.as_str();
-    if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
-        return None;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The line's text for a URI that a component puts together from parts.
+    fn line(path: &str) -> Option<String> {
+        let uri = Uri::builder().scheme("http").authority("a.test").path_and_query(path).build().ok()?;
+        let target = Target::parse(&Method::GET, &uri).ok()?;
+        assert_eq!(target.origin_form().to_string(), target.text(), "{path:?}");
+        Some(target.text().to_owned())
     }
-    match text.as_bytes().first() {
-        Some(b'/') => Some(path.clone()),
-        Some(b'?') => format!("/{text}").try_into().ok(),
-        None => Some(PathAndQuery::from_static("/")),
-        Some(_) => None,
+
+    #[test]
+    fn what_is_checked_is_what_is_printed() {
+        for (path, expect) in [
+            ("", Some("/")),
+            ("/", Some("/")),
+            ("?", Some("/?")),
+            ("?q=1", Some("/?q=1")),
+            ("/?", Some("/?")),
+            ("/a?b?c", Some("/a?b?c")),
+            ("#f", Some("/")),
+            ("/a#f", Some("/a")),
+            ("/a?b#f", Some("/a?b")),
+            ("//evil.test/x", Some("//evil.test/x")),
+            ("/../a/./b", Some("/../a/./b")),
+            ("/%2e%2e/%00", Some("/%2e%2e/%00")),
+            ("/\u{fc}?\u{20ac}", Some("/%C3%BC?%E2%82%AC")),
+            ("/\\evil.test", Some("/\\evil.test")),
+            ("/http://evil.test/", Some("/http://evil.test/")),
+            ("*", None),
+            ("@evil.test/", None),
+            (":80/", None),
+            ("a", None),
+            ("http://evil.test/", None),
+            ("/a b", None),
+            ("/a\tb", None),
+            ("/a\r\nb", None),
+            ("/a\0", None),
+            ("/a\x7f", None),
+        ] {
+            assert_eq!(line(path).as_deref(), expect, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_uri_that_is_text_prints_the_same() {
+        for (text, expect) in [
+            ("http://a.test", "/"),
+            ("http://a.test/", "/"),
+            ("http://a.test?", "/?"),
+            ("http://a.test?q", "/?q"),
+            ("http://a.test#f", "/"),
+            ("http://a.test//b", "//b"),
+        ] {
+            let target = Target::parse(&Method::GET, &text.parse().unwrap()).unwrap();
+            assert_eq!((target.text(), target.origin_form().to_string().as_str()), (expect, expect), "{text}");
+        }
     }
 }

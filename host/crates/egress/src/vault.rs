@@ -6,8 +6,8 @@ use gestalt_core::AppName;
 use gestalt_core::audit::HeldUse;
 use gestalt_core::egress::HeldCredential;
 use gestalt_core::host::Host;
+use http::HeaderName;
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, IF_RANGE, RANGE};
-use http::{HeaderName, Uri};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -72,11 +72,11 @@ impl Vault {
         self.held.iter().any(|held| held.spec.is_for(host))
     }
 
-    /// Replaces placeholders where that is declared. `uri` is the request's, in which none is replaced.
+    /// Replaces placeholders where that is declared: in fields, and not in what the request line says.
     ///
     /// A host that may get a credential is asked for plain and whole answers: a compressed echo, or half of one, could
     /// not be covered up.
-    pub(crate) fn fill(&self, target: &Target, uri: &Uri, headers: &mut HeaderMap) -> HeldUse {
+    pub(crate) fn fill(&self, target: &Target, headers: &mut HeaderMap) -> HeldUse {
         let mut used = HeldUse::None;
         for held in &self.held {
             if held.spec.is_for(&target.host) && is_private(target) && held.fill(headers) {
@@ -89,7 +89,7 @@ impl Vault {
             headers.remove(IF_RANGE);
         }
         // Whatever is left of a placeholder stands where it must not be replaced.
-        if self.held.iter().any(|held| held.is_in(uri, headers)) { HeldUse::Withheld } else { used }
+        if self.held.iter().any(|held| held.is_in(target, headers)) { HeldUse::Withheld } else { used }
     }
 }
 
@@ -129,18 +129,17 @@ impl Held {
         any
     }
 
-    fn is_in(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+    fn is_in(&self, target: &Target, headers: &HeaderMap) -> bool {
         let word = self.placeholder.as_bytes();
         let within = |bytes: &[u8]| bytes.windows(word.len()).any(|window| window == word);
-        uri.path_and_query().is_some_and(|path| within(path.as_str().as_bytes()))
-            || headers.values().any(|value| within(value.as_bytes()))
+        within(target.text().as_bytes()) || headers.values().any(|value| within(value.as_bytes()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Method;
+    use http::{Method, Uri};
 
     #[test]
     fn what_nobody_on_the_way_reads() {

@@ -8,8 +8,10 @@ use crate::path::KeyPath;
 use crate::raw::app::{RawAllowedHosts, RawAppEgress, RawHeldCredential};
 use crate::raw::config::{RawEgressMode, RawSandbox};
 use gestalt_core::Secret;
+use gestalt_core::egress::fields::{is_of_connection, speaks_for_proxy};
 use gestalt_core::egress::{self, Entry, HeldCredential, Rules, Sandbox};
 use gestalt_core::host::{HostPattern, PatternError};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue};
 use std::collections::BTreeMap;
 
@@ -136,10 +138,6 @@ const SHORTEST: usize = 8;
 const LONGEST: usize = 8192;
 const MOST: usize = 16;
 
-/// Fields that say how a message travels; none of them is a place for a credential.
-const TRAVEL: [&str; 8] =
-    ["connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
-
 fn credentials(
     report: &mut Report<'_>,
     at: &KeyPath,
@@ -204,8 +202,13 @@ fn header(report: &mut Report<'_>, at: &KeyPath, raw: Option<String>) -> Option<
         return None;
     };
     match HeaderName::try_from(&text) {
-        Ok(name) if TRAVEL.contains(&name.as_str()) || name.as_str().starts_with("proxy-") => {
+        Ok(name) if is_of_connection(name.as_str()) || name == CONTENT_LENGTH => {
             report.problem(at, "is a field that apps cannot set");
+            None
+        }
+        Ok(name) if speaks_for_proxy(name.as_str()).is_some() => {
+            report
+                .problem(at, "is a field that servers believe of proxies: it is not sent, and the credential with it");
             None
         }
         Ok(name) => Some(name),

@@ -53,7 +53,10 @@ pub(crate) struct RawServerEgress {
     pub(crate) require_tls: Option<bool>,
     /// Whether `64:ff9b::/96` leads to this network's NAT64.
     pub(crate) nat64: Option<bool>,
-    /// What becomes of `Forwarded`, `Via`, `X-Real-IP` and `X-Forwarded-*`.
+    /// What becomes of header fields that servers believe of proxies, in any spelling: those that name another client,
+    /// host, path or method (`Forwarded`, `X-Forwarded-*`, `X-Original-*`, `X-Rewrite-*`, `X-Host`, `X-Real-IP`,
+    /// `*-Client-IP`, `*-Connecting-IP`, `X-HTTP-Method-Override`, `X-Envoy-*`, `Via` and their kin). `strip`, the default,
+    /// sends none of them for apps, and the log names what it withheld; `pass` sends them all.
     pub(crate) forwarded_headers: Option<RawForwardedHeaders>,
     /// The proxy every connection goes through; proxy variables of the environment are never read.
     pub(crate) proxy_url: Option<String>,

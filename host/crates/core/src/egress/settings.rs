@@ -91,7 +91,7 @@ pub enum Mode {
     Observe,
 }
 
-/// `server.egress.forwardedHeaders`: `Forwarded`, `Via`, `X-Real-IP` and `X-Forwarded-*`.
+/// `server.egress.forwardedHeaders`: the families of [`speaks_for_proxy`](super::fields::speaks_for_proxy).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardedHeaders {
     /// Apps cannot send them: upstreams believe them about their client, and the client is this daemon.

@@ -1,34 +1,18 @@
 use super::surface::{RestOperation, RestSurface};
 use super::template::PathTemplate;
 use crate::DeclarativeError;
+use gestalt_core::egress::fields::is_of_connection;
 use gestalt_core::{Parameter, ParameterLocation};
-use http::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Uri};
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::HashSet;
 use url::{Position, Url};
 
-/// Headers that belong to the connection, or that the client derives from the request itself. A manifest that sets
-/// one of them would contradict what is really sent.
-const CONNECTION_HEADERS: [&str; 13] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-/// Whether a header concerns one connection only and is neither settable nor passed on.
+/// Whether a header concerns one connection only, or is made from the request itself, and is neither settable nor passed
+/// on. A manifest that sets one of them would contradict what is really sent.
 pub(super) fn is_connection_header(name: &str) -> bool {
-    CONNECTION_HEADERS.contains(&name)
+    name == CONTENT_LENGTH || is_of_connection(name)
 }
 
 /// One operation, compiled: all a call needs but its values.

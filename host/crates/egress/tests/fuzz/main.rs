@@ -6,6 +6,7 @@
 //! * whatever is allowed is dialled by the name that was matched: one question for that name, one connection to its
 //!   answer, and a `Host` that says it;
 //! * two spellings of one host get one answer, and a spelling that somebody else would read as another host gets none;
+//! * the line that a server reads says the target that was checked, byte for byte;
 //! * whatever is refused leaves nothing on the wire and no question.
 //!
 //! Runs for `GESTALT_FUZZ_SECONDS` (default 60, shared by both tests) from `GESTALT_FUZZ_SEED` (default: the clock). A

@@ -31,6 +31,24 @@ const SEEDS: [&str; 24] = [
     "[2606:4700::1111]",
 ];
 
+/// Paths to start from.
+const PATHS: [&str; 14] = [
+    "",
+    "/",
+    "?",
+    "?q=1",
+    "/a?b#c",
+    "#f",
+    "*",
+    "a",
+    "//evil.test/x",
+    "http://evil.test/",
+    "/../a/./b",
+    "/a b",
+    "/\u{fc}?\u{20ac}",
+    "/%00%2f",
+];
+
 /// Characters that end a host for somebody, or look like one that does.
 const CHARACTERS: [&str; 40] = [
     ".",
@@ -101,6 +119,17 @@ impl Random {
         let mut text = if self.below(8) == 0 { self.labels() } else { self.pick(&SEEDS).to_owned() };
         for _ in 0..self.below(4) {
             text = self.mutate(&text);
+        }
+        text
+    }
+
+    /// A text in the place of a path and query.
+    pub(crate) fn path(&mut self) -> String {
+        let mut text = self.pick(&PATHS).to_owned();
+        for _ in 0..self.below(3) {
+            let at = self.boundary(&text);
+            let (before, after) = text.split_at(at);
+            text = format!("{before}{}{after}", self.pick(&CHARACTERS));
         }
         text
     }

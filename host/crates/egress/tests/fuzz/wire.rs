@@ -11,9 +11,9 @@ use gestalt_core::egress::{AllowedNetwork, BlockedPorts, Body, Outbound, Rules, 
 use gestalt_core::host::{Host, HostPattern};
 use gestalt_core::limits::EgressLimits;
 use gestalt_core::metrics::{Event, Meter};
-use gestalt_egress::{Egress, Parts, Resolver};
+use gestalt_egress::{Egress, Parts, Resolver, Target};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Uri};
+use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Empty};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -64,8 +64,8 @@ impl Meter for Unmetered {
     fn record(&self, _: Event) {}
 }
 
-/// Where each connection was to, and the `Host` that was said on it.
-type Seen = Arc<Mutex<Vec<(IpAddr, String)>>>;
+/// Where each connection was to, the `Host` that was said on it, and its first line as it came.
+type Seen = Arc<Mutex<Vec<(IpAddr, String, Vec<u8>)>>>;
 
 async fn listen() -> (u16, Seen) {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap();
@@ -88,9 +88,10 @@ async fn answer(mut stream: TcpStream, seen: Seen) {
             _ => break,
         }
     }
+    let line = head.split(|b| *b == b'\n').next().unwrap_or_default().to_vec();
     let head = String::from_utf8_lossy(&head).into_owned();
     let host = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
-    seen.lock().unwrap().push((to, host.to_owned()));
+    seen.lock().unwrap().push((to, host.to_owned(), line));
     let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
 }
 
@@ -114,15 +115,16 @@ fn build(names: Arc<Names>, records: Arc<Records>, port: u16) -> (Egress, Arc<dy
     (egress, client)
 }
 
-/// A URI with this authority, as a component puts it together, or as text.
+/// A URI with this authority and some path, as a component puts it together, or as text.
 fn uri(random: &mut Random, authority: &str) -> Option<Uri> {
+    let path = random.path();
     if random.below(2) == 0 {
-        return format!("http://{authority}/").parse().ok();
+        return format!("http://{authority}{path}").parse().ok();
     }
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(Scheme::HTTP);
     parts.authority = Some(Authority::try_from(authority).ok()?);
-    parts.path_and_query = Some(PathAndQuery::from_static("/"));
+    parts.path_and_query = Some(PathAndQuery::try_from(path).ok()?);
     Uri::from_parts(parts).ok()
 }
 
@@ -146,7 +148,9 @@ async fn what_is_dialled_is_what_was_matched() {
         }
         tried += 1;
         let body: Body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
-        let request = Request::builder().uri(uri.clone()).body(body).unwrap();
+        let method = [Method::GET, Method::DELETE, Method::OPTIONS][random.below(3)].clone();
+        let checked = Target::parse(&method, &uri);
+        let request = Request::builder().method(method.clone()).uri(uri.clone()).body(body).unwrap();
         let what = format!("GESTALT_FUZZ_SEED={number} {uri:?}");
         let result = client.send(request, SendOptions::default()).await;
         let asked = std::mem::take(&mut *names.0.lock().unwrap());
@@ -156,7 +160,14 @@ async fn what_is_dialled_is_what_was_matched() {
                 sent += 1;
                 let connections = std::mem::take(&mut *seen.lock().unwrap());
                 assert_eq!(connections.len(), 1, "{what}: {connections:?}");
-                let (to, said) = &connections[0];
+                let (to, said, line) = &connections[0];
+                let checked = checked.unwrap_or_else(|e| panic!("{what}: sent, and not checked: {e}"));
+                let expect = format!("{method} {} HTTP/1.1\r", checked.text());
+                assert_eq!(String::from_utf8_lossy(line), expect, "{what}: what is printed is not what was checked");
+                assert!(
+                    checked.text().starts_with('/') && checked.text().bytes().all(|b| b.is_ascii_graphic()),
+                    "{what}"
+                );
                 let host = said.strip_suffix(&format!(":{port}")).unwrap_or_else(|| panic!("{what}: host {said:?}"));
                 let matched = Host::parse(host).unwrap_or_else(|e| panic!("{what}: host {said:?} {e}"));
                 assert!(ENTRIES.iter().any(|entry| obvious(entry, &matched)), "{what}: {said:?} is not on the list");
