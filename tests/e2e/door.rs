@@ -311,8 +311,9 @@ async fn calls_of_one_address_are_bounded() {
         async move { eventually("the call", || async { (upstream.asked().len() == count).then_some(()) }).await }
     };
     for count in 1..=2 {
-        drop(send(&client, ATTACKER, &get("/api/v1/caller/hold", "")).await);
+        let hangs_up = send(&client, ATTACKER, &get("/api/v1/caller/hold", "")).await;
         asked(count).await;
+        drop(hangs_up);
     }
     let (mut sender, _connection) = http2::<Empty<Bytes>>(&client, ATTACKER, 65_535).await;
     for count in 3..=4 {
@@ -379,7 +380,7 @@ async fn the_audit_has_both_addresses() {
         (ANOTHER, "X-Forwarded-For: 203.0.113.1, 192.0.2.1, 10.1.1.1\r\n", "192.0.2.1"),
         (ANOTHER, "X-Forwarded-For: 203.0.113.1\r\nX-Forwarded-For: 192.0.2.1\r\n", "192.0.2.1"),
         (ANOTHER, "X-Forwarded-For: 192.0.2.1, unknown\r\n", "127.66.0.2"),
-        (ANOTHER, "X-Forwarded-For: 192.0.2.1\u{7f}\r\n", "127.66.0.2"),
+        (ANOTHER, "X-Forwarded-For: 192.0.2.1\u{e9}\r\n", "127.66.0.2"),
         (ANOTHER, "X-Forwarded-For: audit allowed=true\r\n", "127.66.0.2"),
         (ANOTHER, "Forwarded: for=192.0.2.1\r\nX-Real-IP: 192.0.2.1\r\n", "127.66.0.2"),
         (ANOTHER, "X-Forwarded-For: [2001:db8::1]:443\r\n", "2001:db8::1"),
