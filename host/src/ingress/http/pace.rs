@@ -212,7 +212,7 @@ impl State {
             Some((first, _)) => (first + times.head, Ended::Slow("headTimeout")),
             None => (self.since + times.idle, Ended::Idle),
         });
-        let blocked = self.blocked.map(|(since, taken)| since + times.to_write(taken));
+        let blocked = self.blocked.map(|(since, taken)| since + times.for_writing(taken));
         let writing = blocked.into_iter().chain(self.answers.iter().map(|(_, until)| *until)).min();
         let writing = writing.map(|until| (until, Ended::Slow("writeTimeout")));
         Ok(waiting.into_iter().chain(writing).min_by_key(|(until, _)| *until))
@@ -221,7 +221,7 @@ impl State {
 
 impl Times {
     /// How long a client may take for `bytes`.
-    fn to_write(&self, bytes: u64) -> Duration {
+    fn for_writing(self, bytes: u64) -> Duration {
         self.write + Duration::from_secs(bytes / MIN_RATE)
     }
 }
@@ -246,7 +246,7 @@ pub(super) struct UnderWay {
 impl UnderWay {
     /// The answer is there, and is so long.
     pub(super) fn answered(&self, bytes: u64) {
-        let until = Instant::now() + self.pace.times.to_write(bytes);
+        let until = Instant::now() + self.pace.times.for_writing(bytes);
         self.pace.change(|state| {
             state.answers.push((self.answer, until));
         });
