@@ -159,7 +159,11 @@ mod tests {
             caller_app: Some(AppName::parse("triage").unwrap()),
             caller_chain: ["inbox", "triage"].map(link).into(),
             credential: CredentialChoice { mode: "none".into(), ..CredentialChoice::default() },
-            request: Arc::new(RequestMeta { client_ip: "192.0.2.1".into(), ..RequestMeta::default() }),
+            request: Arc::new(RequestMeta {
+                client_ip: "192.0.2.1".into(),
+                remote_addr: "10.0.0.1:4711".into(),
+                user_agent: String::new(),
+            }),
             duration: Duration::from_micros(1500),
             outcome,
             limit: None,
@@ -175,7 +179,8 @@ mod tests {
                 "provider": "tickets", "operation": "issues.list", "depth": 1, "auth_source": "session",
                 "subject_id": "user:42", "subject_kind": "user", "caller_app": "triage",
                 "caller_chain": "inbox/run > triage/run", "credential_mode": "none",
-                "status": 200, "duration_us": 1500, "client_ip": "192.0.2.1"
+                "status": 200, "duration_us": 1500, "client_ip": "192.0.2.1",
+                "remote_addr": "10.0.0.1:4711"
             }}),
         );
     }
@@ -193,7 +198,8 @@ mod tests {
                 "provider": "tickets", "operation": "issues.list", "depth": 1, "auth_source": "session",
                 "subject_id": "user:42", "subject_kind": "user", "caller_app": "triage",
                 "caller_chain": "inbox/run > triage/run", "credential_mode": "none",
-                "error": "memory limit exceeded", "limit": "memory", "duration_us": 1500, "client_ip": "192.0.2.1"
+                "error": "memory limit exceeded", "limit": "memory", "duration_us": 1500, "client_ip": "192.0.2.1",
+                "remote_addr": "10.0.0.1:4711"
             }}),
         );
     }
@@ -231,7 +237,8 @@ mod tests {
                 "provider": "tickets", "operation": "issues.list", "depth": 1, "auth_source": "session",
                 "subject_id": "user:42", "subject_kind": "user", "caller_app": "triage",
                 "caller_chain": "inbox/run > triage/run", "credential_mode": "none",
-                "authorization_decision": "token_scope_denied", "duration_us": 1500, "client_ip": "192.0.2.1"
+                "authorization_decision": "token_scope_denied", "duration_us": 1500, "client_ip": "192.0.2.1",
+                "remote_addr": "10.0.0.1:4711"
             }}),
         );
     }

@@ -20,6 +20,7 @@ pub struct Metrics {
     _provider: SdkMeterProvider,
     operation: Family,
     limit: Counter<u64>,
+    connections: Counter<u64>,
     trap: Counter<u64>,
     breaker: Gauge<u64>,
     compile: Histogram<f64>,
@@ -62,6 +63,7 @@ impl Metrics {
                 duration: seconds("gestaltd.operation.duration", "From the guard to the answer."),
             },
             limit: counter("gestaltd.limit.count", "Bounds that an app reached."),
+            connections: counter("gestaltd.connection.limit.count", "Bounds of a listener that clients reached."),
             trap: counter("gestaltd.wasm.trap.count", "Components that trapped."),
             breaker: meter
                 .u64_gauge("gestaltd.wasm.breaker.open")
@@ -100,6 +102,7 @@ impl Meter for Metrics {
                 ],
             ),
             Event::Limit { app, limit } => self.limit.add(1, &[provider(&app), KeyValue::new("gestalt.limit", limit)]),
+            Event::ConnectionLimit { limit } => self.connections.add(1, &[KeyValue::new("gestalt.limit", limit)]),
             Event::Trap { app } => self.trap.add(1, &[provider(&app)]),
             Event::Breaker { app, open } => self.breaker.record(u64::from(open), &[provider(&app)]),
             Event::Compile { cached, duration } => {
@@ -169,6 +172,7 @@ mod tests {
         metrics.record(operation(Some(&app), 200));
         metrics.record(operation(None, 404));
         metrics.record(Event::Limit { app: app.clone(), limit: "memory" });
+        metrics.record(Event::ConnectionLimit { limit: "headTimeout" });
         metrics.record(Event::Trap { app: app.clone() });
         metrics.record(Event::Breaker { app: app.clone(), open: true });
         metrics.record(Event::Compile { cached: false, duration: Duration::from_secs(2) });
@@ -184,6 +188,7 @@ mod tests {
             &format!("gestaltd_operation_duration_seconds_count{{{ok}}} 2"),
             &format!("gestaltd_operation_duration_seconds_bucket{{{ok},le=\"0.0025\"}} 2"),
             r#"gestaltd_limit_count_total{gestalt_limit="memory",gestalt_provider="github"} 1"#,
+            r#"gestaltd_connection_limit_count_total{gestalt_limit="headTimeout"} 1"#,
             r#"gestaltd_wasm_trap_count_total{gestalt_provider="github"} 1"#,
             r#"gestaltd_wasm_breaker_open{gestalt_provider="github"} 1"#,
             r#"gestaltd_wasm_compile_duration_seconds_count{gestalt_cached="false"} 1"#,

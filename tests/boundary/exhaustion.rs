@@ -22,7 +22,7 @@ const CALLER: &[(&str, &str)] = &[
 catalogue! {
     Strict TIGHT => g01 g03 g05 g07 g08 g09 g17 g26;
     Strict HASTY => g11 g12 g13 g14 g15;
-    Strict LISTED => g16;
+    Strict LISTED => g16 g31;
     Strict SLOW => g18;
     Strict NEIGHBOURS => g21;
     Strict CALLER => g30;
@@ -226,6 +226,20 @@ fn g30(site: &Site) {
     // Its own answer has a bound as well, so the status is all that is looked at.
     assert_eq!(call(1 << 10).report()["status"], 200);
     site.assert_alive();
+}
+
+/// Callers who say nothing: thousands of them cost neither the app's own requests nor anybody's health.
+fn g31(site: &Site) {
+    let silent = RUNTIME.block_on(async {
+        let mut silent = Vec::new();
+        for _ in 0..5_000 {
+            silent.push(site.house.client.open([127, 66, 0, 1].into()).await.unwrap());
+        }
+        silent
+    });
+    site.allowed(&at("allowed.test", "/ok"));
+    site.assert_alive();
+    drop(silent);
 }
 
 /// A trap in every call is that call's, however often.

@@ -75,17 +75,21 @@ pub(super) async fn typed_error(column: Column) {
 /// Status, body and headers are the app's; the headers that belong to the daemon's origin stay the daemon's.
 pub(super) async fn status_and_headers(column: Column) {
     let cell = column.start(&[]).await;
-    let headers = json!({"X-Cost": ["3"], "X-Many": ["a", "b"], "Set-Cookie": ["a=b"], "X-Frame-Options": ["ALLOW"]});
+    let headers = json!({
+        "ETag": ["3"], "Content-Language": ["a", "b"], "X-Cost": ["3"], "Set-Cookie": ["a=b"], "X-Frame-Options": ["ALLOW"],
+        "Content-Security-Policy": ["default-src *"], "Link": ["</x>; rel=preload"], "Service-Worker-Allowed": ["/"]
+    });
     let params = json!({"status": 201, "headers": headers, "body": {"made": [true, null]}});
     let answer = call(&cell, "echo", "respond", &params).await;
     assert_seen(&answer, 201, json!({"made": [true, null]}));
-    assert_eq!(answer.headers["x-cost"], "3");
-    let many: Vec<_> = answer.headers.get_all("x-many").iter().map(|v| v.to_str().unwrap()).collect();
-    assert_eq!(many, ["a", "b"]);
-    assert_eq!(
-        (answer.headers.get("set-cookie"), &answer.headers["x-frame-options"]),
-        (None, &"DENY".parse().unwrap())
-    );
+    let got = |name: &str| -> Vec<_> { answer.headers.get_all(name).iter().map(|v| v.to_str().unwrap()).collect() };
+    assert_eq!((got("etag"), got("content-language")), (vec!["3"], vec!["a", "b"]));
+    for name in ["x-cost", "set-cookie", "link", "service-worker-allowed"] {
+        assert_eq!(got(name), [""; 0], "{name}");
+    }
+    assert_eq!((got("x-frame-options"), got("x-content-type-options")), (vec!["DENY"], vec!["nosniff"]));
+    let policy = got("content-security-policy");
+    assert!(matches!(policy[..], [one] if one.starts_with("sandbox; default-src 'none'")), "{policy:?}");
     let answer = call(&cell, "echo", "respond", &json!({"status": 503, "body": "later"})).await;
     assert_seen(&answer, 503, json!("later"));
 }

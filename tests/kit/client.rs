@@ -4,8 +4,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use std::io;
-use std::net::SocketAddr;
-use tokio::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr};
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Calls one daemon over HTTP/1.1, each request on a connection of its own.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,17 @@ impl Client {
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::spawn(connection);
         Ok(Connection { sender, host: self.0.to_string() })
+    }
+
+    /// A bare connection from `from`, which may be any address of `127.0.0.0/8`: for clients that do not speak HTTP well.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    #[expect(clippy::disallowed_methods, reason = "a caller's own connection, not one on behalf of an app")]
+    pub async fn open(&self, from: Ipv4Addr) -> io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        socket.connect(self.0).await
     }
 
     /// One request.

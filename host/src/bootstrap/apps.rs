@@ -42,7 +42,7 @@ pub(super) fn registry(deployment: &Deployment) -> Apps {
     let describe = |app: &App| AppInfo {
         display_name: app.display_name.clone().unwrap_or_default(),
         description: app.description.clone().unwrap_or_default(),
-        icon_svg: String::new(),
+        ..AppInfo::default()
     };
     let add = |builder: gestalt_invoke::AppsBuilder, app: &App| builder.app(app.name.clone(), describe(app));
     deployment.apps.values().fold(Apps::builder(), add).build()

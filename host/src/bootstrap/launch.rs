@@ -202,6 +202,7 @@ fn describe(app: &App, manifest: &Manifest) -> anyhow::Result<AppInfo> {
         display_name: first(&app.display_name, &manifest.display_name).unwrap_or_default(),
         description: first(&app.description, &manifest.description).unwrap_or_default(),
         icon_svg,
+        response_headers: manifest.app().map(|spec| spec.response_headers.clone()).unwrap_or_default().into(),
     })
 }
 

@@ -26,7 +26,7 @@ mod secrets;
 pub(crate) use runtimes::this_binary;
 
 use crate::audit::LogAudit;
-use crate::ingress::http::{Api, Server, management_router, public_router};
+use crate::ingress::http::{Api, Server, management_router, public_router, refusing_router};
 use crate::metrics::Metrics;
 use confine::Unconfined;
 use gestalt_config::Deployment;
@@ -126,13 +126,17 @@ impl Daemon {
 
         let running = TaskTracker::new();
         let secure = deployment.server.base_url.as_deref().is_some_and(|url| url.starts_with("https://"));
-        let api = Api { invoker: invoker.clone(), metrics, running: running.clone(), secure };
+        let api = Api { invoker: invoker.clone(), metrics: metrics.clone(), running: running.clone(), secure };
         let (stop, mut servers) = (CancellationToken::new(), JoinSet::new());
         let (public, management) = (listeners.public_address, listeners.management_address);
-        let router = public_router(api.clone(), listeners.management.is_none());
-        servers.spawn(Server::new(listeners.public, router).run(stop.clone()));
+        let (capacity, apart) = (listen::Capacity::find(&deployment.server)?, listeners.management.is_some());
+        let routers = [public_router(api.clone(), !apart), refusing_router(api.clone(), !apart)];
+        let door = capacity.public(&deployment.server);
+        servers.spawn(Server::new(listeners.public, routers, door, metrics.clone()).run(stop.clone()));
         if let Some(listener) = listeners.management {
-            servers.spawn(Server::new(listener, management_router(api)).run(stop.clone()));
+            let routers = [management_router(api.clone()), refusing_router(api, true)];
+            let door = capacity.management(&deployment.server);
+            servers.spawn(Server::new(listener, routers, door, metrics).run(stop.clone()));
         }
         tracing::info!(%public, management = management.map(tracing::field::display), "listening");
         let (told, gone) = (Mutex::new(deployment.clone()), Mutex::default());

@@ -29,6 +29,7 @@ use crate::secrets::Pending;
 use gestalt_core::egress::Settings;
 use gestalt_core::limits::{Limits, RuntimeLimits};
 use gestalt_core::{AppName, Secret};
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -74,6 +75,10 @@ pub struct Server {
     pub public: SocketAddr,
     /// The listener for operators. Without it their routes are on the public one.
     pub management: Option<Management>,
+    /// Whose `X-Forwarded-For` is believed. A key of ours.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What connections to the public listener may take. A key of ours.
+    pub connections: Connections,
     /// How browsers reach the public listener: an absolute http(s) URL without final slash.
     pub base_url: Option<String>,
     /// The root secret. Empty when read with [`Mode::Lenient`], or while it is
@@ -118,6 +123,36 @@ impl Build {
             Self::Allow => "allow",
             Self::Confined => "confined",
             Self::Deny => "deny",
+        }
+    }
+}
+
+/// What connections to the public listener may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// Open connections. Default: half of the descriptors the process may have, at most 8192.
+    pub max: Option<usize>,
+    /// Open connections of one client address, and its requests under way. Default: half of `max`.
+    pub max_per_address: Option<usize>,
+    /// To the end of a request's head. Default 10 s.
+    pub head_timeout: Duration,
+    /// To the end of a request's body. Default 60 s.
+    pub body_timeout: Duration,
+    /// To the next request. Default 120 s.
+    pub idle_timeout: Duration,
+    /// For a client that takes nothing of its answer. Default 30 s.
+    pub write_timeout: Duration,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            max: None,
+            max_per_address: None,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(120),
+            write_timeout: Duration::from_secs(30),
         }
     }
 }

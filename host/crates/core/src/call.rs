@@ -79,12 +79,13 @@ pub struct CredentialChoice {
     pub instance: String,
 }
 
-/// The network side of a request, for audit only: a caller can put anything in the forwarded header.
+/// The network side of a request, for audit only. Both addresses are kept: who is believed to have asked, and who connected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestMeta {
-    /// First entry of `X-Forwarded-For`, else the peer's address.
+    /// Who is believed to have asked: the peer's address, or what `X-Forwarded-For` says where every hop up to there is one
+    /// of `server.trustedProxies`.
     pub client_ip: String,
-    /// The peer's `ip:port`.
+    /// Who connected: the peer's `ip:port`.
     pub remote_addr: String,
     /// `User-Agent`, cut to 256 bytes.
     pub user_agent: String,
@@ -126,7 +127,7 @@ pub type Headers = Vec<(String, String)>;
 pub struct Reply {
     /// HTTP status, 100 to 599.
     pub status: u16,
-    /// Response headers as the app set them; the ingress decides which ones pass.
+    /// Response headers as the app set them. Which ones pass to a caller, [`ResponseHeaders`](crate::ResponseHeaders) says.
     pub headers: Headers,
     /// The bytes of the answer, JSON unless a `Content-Type` says otherwise.
     pub body: Bytes,

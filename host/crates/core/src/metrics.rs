@@ -36,6 +36,11 @@ pub enum Event {
         /// Which, as the config spells it: `memory`, `cpuTime`, `queue`, …
         limit: &'static str,
     },
+    /// A client reached a bound of a listener, and was turned away or cut off.
+    ConnectionLimit {
+        /// Which, as `server.connections` spells it where it is a key there.
+        limit: &'static str,
+    },
     /// An app's component trapped.
     Trap {
         /// Whose component.

@@ -1,4 +1,4 @@
-use gestalt_core::{AppName, ExecError, Executor};
+use gestalt_core::{AppName, ExecError, Executor, ResponseHeaders};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -21,6 +21,8 @@ pub struct AppInfo {
     pub description: String,
     /// SVG document, or empty.
     pub icon_svg: String,
+    /// Headers of its answers that callers get.
+    pub response_headers: Arc<ResponseHeaders>,
 }
 
 /// Where an app is in its life.
@@ -100,6 +102,12 @@ impl Apps {
         if let Some(entry) = self.info.lock().unwrap_or_else(PoisonError::into_inner).get_mut(name) {
             *entry = info;
         }
+    }
+
+    /// Headers of its answers that callers of `name` get; the usual ones while it has not told, and for an unknown name.
+    pub fn response_headers(&self, name: &str) -> Arc<ResponseHeaders> {
+        let info = self.info.lock().unwrap_or_else(PoisonError::into_inner);
+        info.get(name).map(|info| info.response_headers.clone()).unwrap_or_default()
     }
 
     /// Name, display data and state of every app, sorted by name.

@@ -1,10 +1,12 @@
 //! How results and errors are rendered.
 
+use super::places::Bound;
 use super::status;
+use axum::Extension;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use gestalt_core::Reply;
+use gestalt_core::{Reply, ResponseHeaders};
 use gestalt_invoke::Problem;
 use serde::Serialize;
 use std::io;
@@ -57,50 +59,56 @@ pub(super) fn error(status: StatusCode, message: &str) -> Response {
     json(status, &ErrorBody { error: message, code: None, integration: None })
 }
 
-/// What an operation answered.
-pub(super) fn reply(reply: Reply) -> Response {
+/// An error that is over soon.
+pub(super) fn later(status: StatusCode, message: &str) -> Response {
+    let mut response = error(status, message);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// There is no place for another connection.
+pub(super) async fn no_place(bound: Option<Extension<Bound>>) -> Response {
+    let of_whom = match bound {
+        Some(Extension(Bound::MaxPerAddress)) => " from one address",
+        Some(Extension(Bound::Max)) | None => "",
+    };
+    later(StatusCode::SERVICE_UNAVAILABLE, &format!("too many connections{of_whom}"))
+}
+
+/// What an operation of an app answered, with the headers that such an app may set.
+pub(super) fn reply(reply: Reply, allowed: &ResponseHeaders) -> Response {
     let mut headers = HeaderMap::new();
     for (name, value) in &reply.headers {
         let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else { continue };
-        if passes(&name) && headers.len() < MAX_HEADERS {
+        let is_second = headers.contains_key(&name) && ONCE.contains(&name);
+        if allowed.passes(name.as_str()) && !is_second && headers.len() < MAX_HEADERS {
             headers.append(name, value);
         }
     }
-    headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+    let content_type = headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+    if is_script(content_type) {
+        *content_type = HeaderValue::from_static("text/plain");
+    }
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     (status(reply.status), headers, reply.body).into_response()
 }
 
 /// An app needs a handful of headers; a thousand are a mistake or an attack on the client.
 const MAX_HEADERS: usize = 64;
 
-/// Whether an app may set this header on the daemon's own origin: nothing that frames the message, moves the browser,
-/// keeps state in it, or weakens what the daemon itself promises about the origin.
-fn passes(name: &HeaderName) -> bool {
-    const WITHHELD: [&str; 22] = [
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "content-length",
-        "host",
-        "set-cookie",
-        "set-cookie2",
-        "clear-site-data",
-        "strict-transport-security",
-        "content-security-policy",
-        "content-security-policy-report-only",
-        "x-frame-options",
-        "x-content-type-options",
-        "location",
-        "refresh",
-        "alt-svc",
-    ];
-    !WITHHELD.contains(&name.as_str()) && !name.as_str().starts_with("access-control-")
+/// Headers that mean nothing twice: clients differ in which one they take.
+const ONCE: [HeaderName; 2] = [header::CONTENT_TYPE, header::CONTENT_DISPOSITION];
+
+/// What a browser may do with an answer that it opens as a page: show it. It is a document of no origin, so that it shares
+/// nothing with the daemon's pages; it runs no script, loads nothing, sends no form, and stands in no frame.
+const POLICY: &str = "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Whether a browser would run it: as a script of the daemon's own origin when a page there names its address, or as a
+/// service worker. Together with `nosniff`, any other type keeps it from that; a document's own policy would not.
+fn is_script(content_type: &HeaderValue) -> bool {
+    const WORDS: [&[u8]; 4] = [b"javascript", b"ecmascript", b"jscript", b"livescript"];
+    let text = content_type.as_bytes().to_ascii_lowercase();
+    WORDS.iter().any(|word| text.windows(word.len()).any(|part| part == *word))
 }
 
 /// No such route.
@@ -131,27 +139,91 @@ mod tests {
         assert_eq!(std::str::from_utf8(&body).unwrap(), "{\"a\":\"\\u003cb\\u003e\\u0026\u{e9}\"}\n");
     }
 
-    #[test]
-    fn apps_set_harmless_headers_only() {
-        let header = |n: &str, v: &str| (n.to_owned(), v.to_owned());
-        let response = reply(Reply {
-            status: 201,
-            headers: vec![
-                header("X-Request-Cost", "3"),
-                header("Set-Cookie", "a=b"),
-                header("Access-Control-Allow-Origin", "*"),
-                header("Transfer-Encoding", "chunked"),
-                header("Bad Name", "x"),
-                header("X-Split", "a\r\nSet-Cookie: b=c"),
-                header("Link", "<a>"),
-                header("link", "<b>"),
-            ],
-            body: "{}".into(),
-        });
-        let mut names: Vec<_> =
-            response.headers().iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
-        names.sort();
-        assert_eq!(names, ["content-type: application/json", "link: <a>", "link: <b>", "x-request-cost: 3"]);
+    fn answered(headers: &[(&str, &str)], listed: &[&str]) -> Vec<String> {
+        let mut allowed = ResponseHeaders::default();
+        for name in listed {
+            allowed.add(name).unwrap();
+        }
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let response = reply(Reply { status: 201, headers, body: "{}".into() }, &allowed);
         assert_eq!(response.status(), 201);
+        let text = |(name, value): (&HeaderName, &HeaderValue)| format!("{name}: {}", value.to_str().unwrap());
+        let mut lines: Vec<_> = response.headers().iter().map(text).collect();
+        lines.retain(|line| *line != format!("content-security-policy: {POLICY}"));
+        assert_eq!(lines.len() + 1, response.headers().len(), "no policy, or another one");
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn apps_set_headers_that_describe_the_answer() {
+        let usual = [
+            ("Accept-Ranges", "bytes"),
+            ("cache-control", "no-store"),
+            ("Cache-Control", "private"),
+            ("Content-Disposition", "attachment"),
+            ("Content-Language", "en"),
+            ("Content-Range", "bytes 0-1/2"),
+            ("Content-Type", "text/html"),
+            ("ETag", "\"a\""),
+            ("Last-Modified", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            ("Retry-After", "3"),
+        ];
+        let expect: Vec<_> =
+            usual.iter().map(|(name, value)| format!("{}: {value}", name.to_ascii_lowercase())).collect();
+        assert_eq!(answered(&usual, &[]), expect);
+        let twice = [("Content-Type", "text/html"), ("Content-Type", "text/plain")];
+        assert_eq!(answered(&twice, &[]), ["content-type: text/html"]);
+    }
+
+    #[test]
+    fn apps_set_no_other_headers() {
+        const JSON: [&str; 1] = ["content-type: application/json"];
+        let unlisted = ["X-Request-Cost", "Vary", "Content-Encoding", "X-New-In-Browsers"].map(|name| (name, "1"));
+        assert_eq!(answered(&unlisted, &[]), JSON);
+        let withheld = [
+            "Set-Cookie",
+            "Access-Control-Allow-Origin",
+            "Transfer-Encoding",
+            "Connection",
+            "Link",
+            "NEL",
+            "Report-To",
+            "Reporting-Endpoints",
+            "Refresh",
+            "Location",
+            "Service-Worker-Allowed",
+            "Clear-Site-Data",
+            "Content-Security-Policy",
+            "X-Content-Type-Options",
+        ];
+        assert_eq!(answered(&withheld.map(|name| (name, "1")), &["X-Request-Cost"]), JSON);
+        let listed = [("X-Request-Cost", "3"), ("x-request-cost", "4"), ("Set-Cookie", "a=b"), ("Bad Name", "x")];
+        let split = ("X-Request-Cost", "a\r\nSet-Cookie: b=c");
+        let expect = [JSON[0], "x-request-cost: 3", "x-request-cost: 4"];
+        assert_eq!(answered(&[&listed[..], &[split]].concat(), &["X-Request-Cost"]), expect);
+    }
+
+    #[test]
+    fn scripts_are_sent_as_text() {
+        for content_type in [
+            "text/javascript",
+            "Application/JavaScript; charset=utf-8",
+            "application/x-javascript",
+            "text/javascript1.5",
+            "text/jscript",
+            "text/x-ecmascript",
+            "text/livescript",
+        ] {
+            assert_eq!(
+                answered(&[("Content-Type", content_type)], &[]),
+                ["content-type: text/plain"],
+                "{content_type}"
+            );
+        }
+        for content_type in ["application/json", "image/svg+xml", "text/html", "text/css"] {
+            let expect = format!("content-type: {content_type}");
+            assert_eq!(answered(&[("Content-Type", content_type)], &[]), [expect]);
+        }
     }
 }

@@ -9,11 +9,18 @@
 
 mod answer;
 mod apps;
+mod body;
+mod client;
+mod door;
 mod operation;
 mod operator;
+mod pace;
+mod places;
 mod request;
 mod server;
 
+pub use client::TrustedProxies;
+pub use door::DoorSettings;
 pub use server::{Server, ServerError};
 
 use crate::metrics::Metrics;
@@ -56,18 +63,25 @@ pub fn public_router(api: Api, operator: bool) -> Router {
         .route("/api/v1/integrations/{name}/operations", get(apps::operations))
         .route("/api/v1/{app}/{operation}", get(operation::get).post(operation::post))
         .layer(DefaultBodyLimit::max(MAX_BODY));
-    finish(if operator { router.merge(operator::routes()) } else { router }, api)
+    let router = if operator { router.merge(operator::routes()) } else { router };
+    finish(router.fallback(answer::not_found), api)
 }
 
 /// The routes of a listener for operators only.
 pub fn management_router(api: Api) -> Router {
-    finish(operator::routes(), api)
+    finish(operator::routes().fallback(answer::not_found), api)
+}
+
+/// The routes of connections that there is no place for: they are told why. Health is told all the same when `operator` is
+/// set, as whoever watches over the daemon is not to take it for dead because it is busy.
+pub fn refusing_router(api: Api, operator: bool) -> Router {
+    let routes = if operator { operator::routes() } else { Router::new() };
+    finish(routes.fallback(answer::no_place), api)
 }
 
 fn finish(router: Router<Arc<Api>>, api: Api) -> Router {
     let secure = api.secure;
     router
-        .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::method_not_allowed)
         .layer(middleware::from_fn(move |request: Request, next: Next| async move {
             let mut response = next.run(request).await;
@@ -82,10 +96,11 @@ fn protect(response: &mut Response, secure: bool) {
     const POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; \
         img-src 'self' data:; font-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'self'; \
         form-action 'self'; frame-ancestors 'none'";
+    // What an app answered has a stricter one.
+    response.headers_mut().entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
     let mut set = |name: HeaderName, value: &'static str| {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     };
-    set(header::CONTENT_SECURITY_POLICY, POLICY);
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::X_FRAME_OPTIONS, "DENY");
     if secure {

@@ -1,7 +1,11 @@
 //! `GET|POST /api/v1/{app}/{operation}`: one operation, run.
 
+use super::body::TooSlow;
+use super::client::Client;
+use super::door::Door;
 use super::request::{Caller, SELECTORS, Selectors};
 use super::{API_TIMEOUT, Api, answer};
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, Query, State};
@@ -38,8 +42,19 @@ pub(super) async fn post(
     State(api): State<Arc<Api>>,
     Path(target): Path<(String, String)>,
     Query(query): Query<Pairs>,
+    Extension(door): Extension<Arc<Door>>,
+    Extension(client): Extension<Client>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    if let Err(rejection) = &body
+        && TooSlow::caused(rejection)
+    {
+        door.reached("bodyTimeout", client.believed);
+        return answer::error(
+            StatusCode::REQUEST_TIMEOUT,
+            "the request's body took longer than the daemon waits for it",
+        );
+    }
     let params = body.ok().and_then(|body| Params::parse(std::str::from_utf8(&body).ok()?).ok());
     let Some(params) = params else { return answer::error(StatusCode::BAD_REQUEST, "invalid JSON body") };
     let (params, in_body) = params.take(SELECTORS);
@@ -62,6 +77,7 @@ async fn run(
         Ok(selectors) => selectors,
         Err(message) => return answer::error(StatusCode::BAD_REQUEST, &message),
     };
+    let name = app.clone();
     let invocation = Invocation {
         principal: caller.principal,
         app,
@@ -77,9 +93,15 @@ async fn run(
     };
     // Detached from the connection: a side effect in flight finishes, and is audited, also when the client hangs up.
     let invoker = api.invoker.clone();
-    let running = api.running.spawn(async move { invoker.invoke(invocation).await });
+    // So does its count for the client: taking a request back and asking again is no way to run more at once.
+    let counted = caller.counted;
+    let running = api.running.spawn(async move {
+        let _counted = counted;
+        invoker.invoke(invocation).await
+    });
     match running.await {
-        Ok(Ok(reply)) => answer::reply(reply),
+        // Asked for now: what its package lists is known when the app has started.
+        Ok(Ok(reply)) => answer::reply(reply, &api.invoker.apps().response_headers(&name)),
         Ok(Err(error)) => answer::problem(&Problem::from(&error)),
         Err(failure) => {
             tracing::error!(%failure, "invocation task failed");

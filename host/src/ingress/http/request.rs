@@ -1,11 +1,13 @@
 //! What every handler reads from a request: who calls, from where, and with which selectors.
 
+use super::answer;
+use super::client::Client;
+use super::door::{Door, Request};
 use axum::extract::FromRequestParts;
-use axum::http::{HeaderMap, header, request::Parts};
+use axum::http::{HeaderMap, StatusCode, header, request::Parts};
+use axum::response::Response;
 use gestalt_core::{Principal, RequestMeta};
 use serde_json::Value;
-use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The caller and the network side of its request.
@@ -13,28 +15,32 @@ pub(super) struct Caller {
     pub(super) principal: Arc<Principal>,
     pub(super) meta: Arc<RequestMeta>,
     pub(super) idempotency_key: String,
+    /// Counts for the client as long as what it asked for is under way, whether or not it still waits.
+    pub(super) counted: Request,
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = Infallible;
+    type Rejection = Response;
 
     /// Without configured authentication everybody is the anonymous user, and presented credentials are ignored.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let peer = parts.extensions.get::<SocketAddr>();
-        let forwarded = text(&parts.headers, "x-forwarded-for", 256).split(',').next().unwrap_or("").trim().to_owned();
+        let (client, door) = (parts.extensions.get::<Client>(), parts.extensions.get::<Arc<Door>>());
+        let (Some(client), Some(door)) = (client, door) else {
+            return Err(answer::error(StatusCode::INTERNAL_SERVER_ERROR, "internal error"));
+        };
+        let Some(counted) = door.request(*client) else {
+            return Err(answer::later(StatusCode::TOO_MANY_REQUESTS, "too many requests of one address under way"));
+        };
         let meta = RequestMeta {
-            client_ip: if forwarded.is_empty() {
-                peer.map(|p| p.ip().to_string()).unwrap_or_default()
-            } else {
-                forwarded
-            },
-            remote_addr: peer.map(ToString::to_string).unwrap_or_default(),
+            client_ip: client.believed.to_string(),
+            remote_addr: client.peer.to_string(),
             user_agent: text(&parts.headers, header::USER_AGENT.as_str(), 256),
         };
         Ok(Self {
             principal: Arc::new(Principal::anonymous()),
             meta: Arc::new(meta),
             idempotency_key: text(&parts.headers, "idempotency-key", 256).trim().to_owned(),
+            counted,
         })
     }
 }

@@ -3,11 +3,13 @@
 use super::app::trimmed;
 use super::known::Known;
 use super::{Report, egress};
-use crate::deployment::{Admin, Build, Management, Server};
+use crate::deployment::{Admin, Build, Connections, Management, Server};
 use crate::env::Mode;
 use crate::path::KeyPath;
-use crate::raw::server::{RawAdmin, RawBuild, RawManagement, RawServer};
+use crate::raw::server::{RawAdmin, RawBuild, RawConnections, RawManagement, RawServer};
 use gestalt_core::Secret;
+use gestalt_core::egress::{AllowedNetwork, NetworkError};
+use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,6 +48,8 @@ pub(crate) fn server(
     Server {
         public,
         management,
+        trusted_proxies: proxies(report, &at.key("trustedProxies"), raw.trusted_proxies.unwrap_or_default()),
+        connections: connections(report, &at.key("connections"), raw.connections.unwrap_or_default()),
         encryption_key: Secret::new(encryption_key),
         api_token_ttl: report.duration(&at.key("apiTokenTtl"), raw.api_token_ttl.as_deref(), TOKEN_TTL),
         artifacts_dir: trimmed(raw.artifacts_dir).map_or_else(|| home.to_owned(), PathBuf::from),
@@ -89,6 +93,58 @@ fn management(report: &mut Report<'_>, at: &KeyPath, raw: RawManagement, public:
         report.problem(&at.key("port"), format!("is the public listener's own address ({public})"));
     }
     Some(Management { address, base_url })
+}
+
+/// The longest list of proxies: every request of a trusted one is compared with each entry.
+const MAX_PROXIES: usize = 256;
+
+/// Addresses and networks, without ports.
+fn proxies(report: &mut Report<'_>, at: &KeyPath, raw: Vec<String>) -> Vec<IpNet> {
+    if raw.len() > MAX_PROXIES {
+        report.problem(at, format!("has more than {MAX_PROXIES} entries: write networks in place of addresses"));
+    }
+    let mut networks = Vec::new();
+    for (i, text) in raw.iter().enumerate() {
+        let at = at.index(i);
+        let hint = Some("write an address such as `10.0.0.7` or a network such as `10.0.0.0/8`".to_owned());
+        match AllowedNetwork::parse(text.trim()) {
+            Ok(AllowedNetwork { port: Some(_), .. }) => {
+                report.hinted(&at, "has a port: a proxy connects from any port", hint);
+            }
+            Ok(AllowedNetwork { net, .. }) if net.prefix_len() == 0 => {
+                report.hinted(&at, "trusts everybody: any client could then say whom it comes from", hint);
+            }
+            Ok(AllowedNetwork { net: IpNet::V6(net), .. }) if net.addr().to_ipv4_mapped().is_some() => {
+                report.hinted(&at, "is an IPv4 network written as IPv6", hint);
+            }
+            Ok(AllowedNetwork { net, .. }) => networks.push(net),
+            Err(NetworkError::Bits(net)) => {
+                report.problem(&at, format!("has bits set beyond its prefix: `{net}` is the network"));
+            }
+            Err(_) => report.hinted(&at, "is not an address or a network", hint),
+        }
+    }
+    networks
+}
+
+fn connections(report: &mut Report<'_>, at: &KeyPath, raw: RawConnections) -> Connections {
+    let default = Connections::default();
+    let max = raw.max.map(|max| report.count(&at.key("max"), Some(max), 1..=1_000_000, 1));
+    let each_at = at.key("maxPerAddress");
+    let each: Option<usize> = raw.max_per_address.map(|max| report.count(&each_at, Some(max), 1..=1_000_000, 1));
+    if let (Some(max), Some(each)) = (max, each)
+        && each > max
+    {
+        report.problem(&each_at, format!("must not be above `max`, which is {max}"));
+    }
+    Connections {
+        max,
+        max_per_address: each,
+        head_timeout: report.duration(&at.key("headTimeout"), raw.head_timeout.as_deref(), default.head_timeout),
+        body_timeout: report.duration(&at.key("bodyTimeout"), raw.body_timeout.as_deref(), default.body_timeout),
+        idle_timeout: report.duration(&at.key("idleTimeout"), raw.idle_timeout.as_deref(), default.idle_timeout),
+        write_timeout: report.duration(&at.key("writeTimeout"), raw.write_timeout.as_deref(), default.write_timeout),
+    }
 }
 
 /// `host` and `port` as one address. Names other than `localhost` are not looked up: nothing here asks the network.

@@ -3,7 +3,7 @@
 use crate::manifest::connections::Connection;
 use crate::manifest::http::{HttpBinding, SecurityScheme};
 use crate::manifest::operations::{AllowedOperation, Pagination, PaginationOverride, ResponseMapping};
-use gestalt_core::{ParameterLocation, Secret};
+use gestalt_core::{ParameterLocation, ResponseHeaders, Secret};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -20,6 +20,8 @@ pub struct AppSpec {
     pub mcp: bool,
     /// Headers of every upstream request of the surfaces; names in lower case.
     pub headers: BTreeMap<String, String>,
+    /// What answers may carry to callers. A key of ours.
+    pub response_headers: ResponseHeaders,
     /// Parameters of every upstream request that callers neither see nor set.
     pub managed_parameters: Vec<ManagedParameter>,
     /// Upstream APIs the operations come from.

@@ -12,6 +12,11 @@ pub(crate) struct RawServer {
     pub(crate) public: Option<RawListener>,
     /// A second listener for operators.
     pub(crate) management: Option<RawManagement>,
+    /// Proxies in front of the daemon, as addresses and networks such as `10.0.0.0/8`. Only what connects from there is
+    /// believed in `X-Forwarded-For`, and has no bound of its own on connections. A key of ours; default `[]`.
+    pub(crate) trusted_proxies: Option<Vec<String>>,
+    /// What connections to the public listener may take. A key of ours.
+    pub(crate) connections: Option<RawConnections>,
     /// How browsers reach the public listener.
     pub(crate) base_url: Option<String>,
     /// The root secret of the deployment.
@@ -62,6 +67,27 @@ pub(crate) struct RawListener {
     pub(crate) host: Option<String>,
     /// TCP port.
     pub(crate) port: Option<i64>,
+}
+
+/// What connections to the public listener may take. Keys of ours.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RawConnections {
+    /// Open connections, such as `4096`. A key of ours; default: half of the descriptors the process may have, at most 8192.
+    pub(crate) max: Option<i64>,
+    /// Open connections of one client address, and its requests under way, such as `256`; an IPv6 client is counted by its
+    /// /64. A key of ours; default: half of `max`.
+    pub(crate) max_per_address: Option<i64>,
+    /// From a connection's first moment, or a later request's first byte, to the end of the request's head, such as `10s`.
+    /// A key of ours; default `10s`.
+    pub(crate) head_timeout: Option<String>,
+    /// From a request's head to the end of its body, such as `1m`. A key of ours; default `60s`.
+    pub(crate) body_timeout: Option<String>,
+    /// Between an answer and the next request, such as `2m`. A key of ours; default `120s`.
+    pub(crate) idle_timeout: Option<String>,
+    /// How long a client may take nothing of its answer, such as `30s`; it must take 16 KiB in each second beyond. A key of
+    /// ours; default `30s`.
+    pub(crate) write_timeout: Option<String>,
 }
 
 /// The listener for operators.

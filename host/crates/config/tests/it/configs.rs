@@ -1,5 +1,5 @@
 use crate::fixture::{Fixture, Vars, check};
-use gestalt_config::deployment::{Authorization, Entries, Providers, Workflows};
+use gestalt_config::deployment::{Authorization, Connections, Entries, Providers, Workflows};
 use gestalt_config::{Deployment, Manifest, Mode, Runtime, WASM, WasmRuntime, load, start_order};
 use gestalt_core::AppName;
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +14,9 @@ fn read(fixture: &Fixture) -> Result<Deployment, String> {
 
 /// Everything but the built-in runtime with nothing but defaults.
 fn render(deployment: &Deployment) -> String {
-    let mut out = format!("server: {:#?}\n", deployment.server);
+    let usual = format!("connections: {:#?},", Connections::default());
+    let usual: String = usual.lines().map(|line| format!("    {line}\n")).collect();
+    let mut out = format!("server: {:#?}\n", deployment.server).replace(&usual, "");
     section(&mut out, "authorization", &deployment.authorization, Authorization::default());
     section(&mut out, "connections", &deployment.connections, BTreeMap::new());
     section(&mut out, "provider repositories", &deployment.provider_repositories, BTreeMap::new());

@@ -25,6 +25,7 @@ fn render(manifest: &Manifest) -> String {
     let mut bare = manifest.clone();
     (bare.warnings, bare.unenforced) = (Problems::default(), Problems::default());
     let text = format!("{bare:#?}").replace("Problems(\n        [],\n    )", "[]");
+    let text = text.replace("ResponseHeaders(\n                {},\n            )", "[]");
     let says = |line: &&str| {
         let nothing = ["None", "[]", "{}", "false", "Origin"].iter().any(|n| line.ends_with(&format!(": {n},")));
         !nothing

@@ -17,7 +17,7 @@ use crate::raw::manifest::surfaces::RawSurfaces;
 use crate::shape::list;
 use crate::source::{Finding, Show};
 use crate::tree::{Node, Tree};
-use gestalt_core::ParameterLocation;
+use gestalt_core::{ParameterLocation, ResponseHeaders};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Checks `spec` of an app.
@@ -44,6 +44,11 @@ pub(crate) fn spec(report: &mut Report<'_>, at: &KeyPath, raw: RawAppSpec, heade
         security_schemes,
         mcp: raw.mcp.unwrap_or_default(),
         headers: headers(report, &at.key("headers"), raw.headers.unwrap_or_default()),
+        response_headers: response_headers(
+            report,
+            &at.key("responseHeaders"),
+            raw.response_headers.unwrap_or_default(),
+        ),
         managed_parameters: managed(report, &at.key("managedParameters"), raw.managed_parameters.unwrap_or_default()),
         surfaces,
         allowed_operations: raw
@@ -58,6 +63,17 @@ pub(crate) fn spec(report: &mut Report<'_>, at: &KeyPath, raw: RawAppSpec, heade
         requires: requires(report, &at.key("requires"), raw.requires.unwrap_or_default(), header),
         ui: raw.ui.and_then(|raw| ui::owned(report, &at.key("ui"), raw, header, form)),
     }
+}
+
+/// Headers of the app's own on its answers.
+fn response_headers(report: &mut Report<'_>, at: &KeyPath, raw: Vec<String>) -> ResponseHeaders {
+    let mut headers = ResponseHeaders::default();
+    for (i, name) in raw.iter().enumerate() {
+        if let Err(why) = headers.add(name.trim()) {
+            report.problem(&at.index(i), why.to_string());
+        }
+    }
+    headers
 }
 
 /// Who must be logged in; or the one connection of an older manifest.

@@ -24,6 +24,9 @@ pub(crate) struct RawAppSpec {
     pub(crate) mcp: Option<bool>,
     /// Headers of every upstream request.
     pub(crate) headers: Option<BTreeMap<String, Option<String>>>,
+    /// Headers of the app's own that its answers may carry to callers, besides those that describe any answer, such as
+    /// `[X-Request-Cost]`. A key of ours; default `[]`.
+    pub(crate) response_headers: Option<Vec<String>>,
     /// Parameters of every upstream request that callers neither see nor set.
     pub(crate) managed_parameters: Option<Vec<RawManagedParameter>>,
     /// Upstream APIs the app's operations come from.
