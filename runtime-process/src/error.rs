@@ -155,7 +155,7 @@ mod tests {
         let path = || PathBuf::from(std::ffi::OsString::from_vec(LAST.bytes().chain([0xff]).collect()));
         let gone = || io::Error::from(io::ErrorKind::NotFound);
         for error in [
-            ProcessError::Sandbox { reason: text(), output: output() },
+            ProcessError::Sandbox { reason: text(), is_passing: false, output: output() },
             ProcessError::NotReady { budget: Duration::ZERO, output: output() },
             ProcessError::Call { call: "start", message: text(), output: output() },
             ProcessError::NoSource { root: path(), reason: text() },

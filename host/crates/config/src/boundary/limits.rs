@@ -263,7 +263,6 @@ fn of_runtime(limits: &RuntimeLimits) -> Vec<(&'static str, Amount)> {
         share,
         keep_memory: _,
         keep_table: _,
-        pagemap_scan: _,
     } = pool;
     vec![
         ("maxComponentSize", Amount::Size(*max_component_size)),
