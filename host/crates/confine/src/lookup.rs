@@ -207,16 +207,16 @@ mod tests {
         let dir = tempfile::tempdir_in("/var/tmp").unwrap();
         let root = dir.path().canonicalize().unwrap();
         let package = root.join("package");
-        write(&root.join("home/secret"), "");
-        write(&root.join("home/bin/ruby"), "");
+        write(&root.join("house/secret"), "");
+        write(&root.join("house/bin/ruby"), "");
         write(&root.join("other/bin/python3"), "");
         write(&package.join("own"), "");
-        write(&package.join("script"), &format!("#!{}/home/bin/ruby\n", root.display()));
+        write(&package.join("script"), &format!("#!{}/house/bin/ruby\n", root.display()));
         write(&package.join("twice"), &format!("#! {}/script\n", package.display()));
         write(&package.join("shell"), "#!/bin/sh\n");
         write(&package.join("env"), "#!/usr/bin/env ruby\n");
-        symlink(root.join("home/secret"), package.join("link")).unwrap();
-        symlink("../home/../home/secret", package.join("dots")).unwrap();
+        symlink(root.join("house/secret"), package.join("link")).unwrap();
+        symlink("../house/../house/secret", package.join("dots")).unwrap();
         symlink("own", package.join("inside")).unwrap();
         symlink("loop", package.join("loop")).unwrap();
         write(&package.join("venv/pyvenv.cfg"), &format!("version = 3\nhome = {}/other/bin\n", root.display()));
@@ -228,16 +228,16 @@ mod tests {
             assert_eq!(place(name), None, "{name}");
         }
         for (name, expect) in [
-            ("script", "home/bin/ruby"),
-            ("twice", "home/bin/ruby"),
-            ("link", "home/secret"),
-            ("dots", "home/secret"),
+            ("script", "house/bin/ruby"),
+            ("twice", "house/bin/ruby"),
+            ("link", "house/secret"),
+            ("dots", "house/secret"),
             ("venv/bin/python", "other/bin"),
         ] {
             assert_eq!(place(name), Some(root.join(expect)), "{name}");
         }
         let told = check(&package.join("script"), &view).unwrap_err().to_string();
         assert!(told.contains("is run by") && told.contains("add") && told.contains("egress.sandboxPaths"), "{told}");
-        assert!(told.contains(&format!("{:?}", root.join("home").display().to_string())), "{told}");
+        assert!(told.contains(&format!("{:?}", root.join("house").display().to_string())), "{told}");
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub const SOCKETS: &str = "/run/gestalt";
 
 /// The home of every cell, whatever the package or its entry says: an empty directory of its own.
-pub const HOME: &str = "/home/app";
+pub const HOME: &str = "/run/home";
 
 /// What of the system is seen. Of `/etc` only what says where libraries are, whom to trust and what time it is: nothing
 /// that says what this machine is for, and no key.
