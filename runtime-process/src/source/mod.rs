@@ -24,12 +24,17 @@ use crate::confined::Confine;
 use crate::error::ProcessError;
 use crate::spec::AppCommand;
 pub use catalog::export as export_catalog;
-use copy::Copy;
+use copy::{Copy, Plan};
 use gestalt_core::AppName;
 use phase::Site;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is looked whether somebody else has finished building the same package.
+const BUSY: Duration = Duration::from_millis(200);
 
 /// A package as its manifest describes it. Phases are sequences: the steps run one after the other.
 #[derive(Clone, Debug, Default)]
@@ -132,9 +137,7 @@ pub async fn prepare(package: &SourcePackage) -> Result<Prepared, ProcessError> 
 
 /// Builds a copy of the package in a cell, unless that has been done, and says how the copy is started.
 async fn in_copy(package: &SourcePackage, builds: &ConfinedBuilds) -> Result<Prepared, ProcessError> {
-    let (root, dir, hidden) = (package.root.clone(), builds.dir.clone(), builds.confine.view.hide.clone());
-    let made = tokio::task::spawn_blocking(move || Copy::make(&root, &dir, &hidden)).await;
-    let copy = made.map_err(|error| refused(&package.root, &error.to_string()))??;
+    let copy = copy_of(package, builds).await?;
     let inside = SourcePackage { root: copy.package(), ..package.clone() };
     if !copy.is_complete {
         let make = |dir: &Path| std::fs::create_dir_all(dir).map_err(|error| refused(dir, &error.to_string()));
@@ -158,11 +161,39 @@ async fn in_copy(package: &SourcePackage, builds: &ConfinedBuilds) -> Result<Pre
     Ok(Prepared { command, root: copy.dir().to_owned() })
 }
 
+/// The copy of the package, once nobody else builds it.
+async fn copy_of(package: &SourcePackage, builds: &ConfinedBuilds) -> Result<Copy, ProcessError> {
+    let failed = |error: tokio::task::JoinError| refused(&package.root, &error.to_string());
+    let (root, dir, hidden) = (package.root.clone(), builds.dir.clone(), builds.confine.view.hide.clone());
+    let plan = tokio::task::spawn_blocking(move || Plan::read(&root, &dir, &hidden)).await.map_err(failed)??;
+    let plan = Arc::new(plan);
+    loop {
+        let made = plan.clone();
+        match tokio::task::spawn_blocking(move || made.make()).await.map_err(failed)?? {
+            Some(copy) => return Ok(copy),
+            // Not waited for in a thread, which nobody could end.
+            None => tokio::time::sleep(BUSY).await,
+        }
+    }
+}
+
 /// Puts a program that a confined build has made where no build can change it.
 fn keep(made: &Path, program: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut file = std::fs::File::options().write(true).create_new(true).mode(0o755).open(program)?;
     std::io::copy(&mut copy::open_regular(made)?, &mut file).map(drop)
+}
+
+/// What is in a regular file of at most so many bytes: strangers write these, and nobody waits for a pipe or follows a link.
+fn read_regular(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let file = copy::open_regular(path).map_err(|error| match error.raw_os_error().map(nix::Error::from_raw) {
+        Some(nix::Error::ELOOP) => "is a link, which is not followed".to_owned(),
+        _ => error.to_string(),
+    })?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > most { Err(format!("is larger than {} KiB", most >> 10)) } else { Ok(bytes) }
 }
 
 fn refused(path: &Path, why: &str) -> ProcessError {

@@ -7,14 +7,21 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+/// Largest `pyproject.toml` read. They have a few kilobytes.
+const MAX_PROJECT: u64 = 1 << 20;
+
 /// The command of a Python package; `None` when it is not one.
 ///
 /// The SDK's runtime takes the kind as a third argument. It is left out: what every SDK from protocol 3 to 5 assumes then
 /// is an app, while the word for it is another in some.
 pub(super) fn find(package: &SourcePackage) -> Result<Option<AppCommand>, ProcessError> {
     let path = package.root.join("pyproject.toml");
-    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
     let fail = |reason: String| ProcessError::Package { path: path.clone(), reason };
+    if path.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let text = super::read_regular(&path, MAX_PROJECT).map_err(fail)?;
+    let text = String::from_utf8(text).map_err(|_| fail("is not text".to_owned()))?;
     let project: toml::Table = text.parse().map_err(|error: toml::de::Error| fail(error.to_string()))?;
     let Some(section) = project.get("tool").and_then(|tool| tool.get("gestalt")) else { return Ok(None) };
     let target = section
