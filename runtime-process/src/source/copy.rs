@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! builds/<digest>/package    the copy; writable while it is built
-//! builds/<digest>/wrapper    a crate around a library; writable while it is built
+//! builds/<digest>/wrapper    a crate around a library, made by the daemon; writable from then on until it is built
 //! builds/<digest>/program    what cargo made, put there by the daemon
 //! builds/<digest>/complete   there when the build has ended well; never writable by it
 //! builds/<digest>.lock       held by the daemon that builds
@@ -39,9 +39,12 @@ impl Copy {
     /// Blocks while somebody else builds the same.
     pub(super) fn make(root: &Path, builds: &Path, hidden: &[PathBuf]) -> Result<Self, ProcessError> {
         let fail = |error: io::Error| refused(root, &error.to_string());
+        // What is hidden is said by its real path.
+        let root = &root.canonicalize().map_err(fail)?;
         let entries = list(root, hidden)?;
         let digest = digest(root, &entries).map_err(fail)?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(builds).map_err(fail)?;
+        let builds = builds.canonicalize().map_err(fail)?;
         let lock =
             File::options().create(true).append(true).open(builds.join(format!("{digest}.lock"))).map_err(fail)?;
         let lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| fail(error.into()))?;
@@ -69,7 +72,7 @@ impl Copy {
         self.dir.join("package")
     }
 
-    /// A directory for a crate around a library, which nothing confined has written to yet.
+    /// Where a crate around a library is made. Not there before, and not writable before.
     pub(super) fn wrapper(&self) -> PathBuf {
         self.dir.join("wrapper")
     }
@@ -206,7 +209,9 @@ mod tests {
         fs::write(root.join("src/a"), "1").unwrap();
         symlink("/etc/passwd", root.join("link")).unwrap();
         nix::unistd::mkfifo(&root.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let make = || Copy::make(&root, &builds, &[root.join("state")]).unwrap();
+        symlink(&root, dir.path().join("spelled")).unwrap();
+        let hidden = [root.canonicalize().unwrap().join("state")];
+        let make = || Copy::make(&dir.path().join("spelled"), &builds, &hidden).unwrap();
         let copy = make();
         let package = copy.package();
         let first = copy.dir().to_owned();

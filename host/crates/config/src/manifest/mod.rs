@@ -202,13 +202,17 @@ impl Manifest {
         }
     }
 
-    /// Reads a file of the package. A link that leads out of it is not followed.
+    /// Reads a file of the package. A link that leads out of it is not followed, and a pipe not waited for.
     ///
     /// # Errors
     /// The operating system's, and when the file is not below the root or larger than 16 MiB.
     pub fn read(&self, path: &Path) -> std::io::Result<String> {
-        let file = Dir::open_ambient_dir(&self.root, ambient_authority())?.open(path)?.into_std();
-        read(file).map_err(|why| std::io::Error::new(std::io::ErrorKind::InvalidData, why))
+        let root = Dir::open_ambient_dir(&self.root, ambient_authority())?;
+        let found = root.metadata(path)?;
+        if !found.is_file() && !found.is_dir() {
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "is not a regular file"));
+        }
+        read(root.open(path)?.into_std()).map_err(|why| std::io::Error::new(std::io::ErrorKind::InvalidData, why))
     }
 
     /// The package's `catalog.yaml`, when it has one; and what the manifest says about operations holds.
@@ -309,8 +313,11 @@ pub(crate) struct About<'a> {
 /// Why there is none, in words that can follow a key.
 pub(crate) fn find(path: &Path) -> Result<PathBuf, String> {
     let Ok(metadata) = path.metadata() else { return Err("there is no such file".to_owned()) };
-    if !metadata.is_dir() {
+    if metadata.is_file() {
         return Ok(path.to_owned());
+    }
+    if !metadata.is_dir() {
+        return Err("it is neither a file nor a directory".to_owned());
     }
     let mut candidates = NAMES.iter().map(|name| path.join(name));
     candidates.find(|file| file.is_file()).ok_or_else(|| format!("the directory has no {}", NAMES.join(", ")))
