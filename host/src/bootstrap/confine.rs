@@ -180,7 +180,8 @@ fn hidden(stage: &Stage, app: &App) -> Vec<PathBuf> {
     }));
     let others = deployment.apps.values().filter(|other| other.name != app.name);
     hidden.extend(others.filter_map(|other| other.source.manifest()?.parent().map(Path::to_owned)));
-    // A package that lies in one of these, or is one of them, is seen all the same: what is nearer counts.
+    // A package that lies in another's directory is seen all the same, and so is one that two entries share: of two words
+    // about a path the nearer one counts, and of two equally near the one that shows.
     let mut hidden: Vec<PathBuf> = hidden.iter().filter_map(|path| path.canonicalize().ok()).collect();
     hidden.sort();
     hidden.dedup();

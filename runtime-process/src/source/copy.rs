@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! builds/<digest>/package    the copy; writable while it is built
-//! builds/<digest>/wrapper    a crate around a library; writable while it is built
+//! builds/<digest>/wrapper    a crate around a library, made by the daemon; writable from then on until it is built
 //! builds/<digest>/program    what cargo made, put there by the daemon
 //! builds/<digest>/complete   there when the build has ended well; never writable by it
 //! builds/<digest>.lock       held by the daemon that builds
@@ -46,6 +46,7 @@ impl Plan {
     /// Reads the package in `root`. What lies at one of `hidden` is left out.
     pub(super) fn read(root: &Path, builds: &Path, hidden: &[PathBuf]) -> Result<Self, ProcessError> {
         let fail = |error: io::Error| refused(root, &error.to_string());
+        // What is hidden is said by its real path.
         let root = root.canonicalize().map_err(fail)?;
         let entries = list(&root, hidden)?;
         let digest = digest(&root, &entries).map_err(fail)?;
@@ -56,14 +57,15 @@ impl Plan {
     pub(super) fn make(&self) -> Result<Option<Copy>, ProcessError> {
         let fail = |error: io::Error| refused(&self.builds, &error.to_string());
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.builds).map_err(fail)?;
-        let lock = self.builds.join(format!("{}.lock", self.digest));
+        let builds = self.builds.canonicalize().map_err(fail)?;
+        let lock = builds.join(format!("{}.lock", self.digest));
         let lock = File::options().create(true).append(true).open(lock).map_err(fail)?;
         let lock = match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
             Err((_, nix::Error::EWOULDBLOCK)) => return Ok(None),
             Err((_, error)) => return Err(fail(error.into())),
         };
-        let dir = self.builds.join(&self.digest);
+        let dir = builds.join(&self.digest);
         let is_complete = dir.join("complete").is_file();
         let copy = Copy { dir, is_complete, _lock: lock };
         if !is_complete {
@@ -90,7 +92,7 @@ impl Copy {
         self.dir.join("package")
     }
 
-    /// A directory for a crate around a library, which nothing confined has written to yet.
+    /// Where a crate around a library is made. Not there before, and not writable before.
     pub(super) fn wrapper(&self) -> PathBuf {
         self.dir.join("wrapper")
     }
@@ -227,7 +229,9 @@ mod tests {
         fs::write(root.join("src/a"), "1").unwrap();
         symlink("/etc/passwd", root.join("link")).unwrap();
         nix::unistd::mkfifo(&root.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let plan = || Plan::read(&root, &builds, &[root.join("state")]).unwrap();
+        symlink(&root, dir.path().join("spelled")).unwrap();
+        let hidden = [root.canonicalize().unwrap().join("state")];
+        let plan = || Plan::read(&dir.path().join("spelled"), &builds, &hidden).unwrap();
         let make = || plan().make().unwrap().unwrap();
         let copy = make();
         let package = copy.package();

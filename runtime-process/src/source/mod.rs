@@ -140,14 +140,13 @@ async fn in_copy(package: &SourcePackage, builds: &ConfinedBuilds) -> Result<Pre
     let copy = copy_of(package, builds).await?;
     let inside = SourcePackage { root: copy.package(), ..package.clone() };
     if !copy.is_complete {
-        let make = |dir: &Path| std::fs::create_dir_all(dir).map_err(|error| refused(dir, &error.to_string()));
         let cache = package.cache.join("build");
-        make(&cache)?;
-        make(&copy.wrapper())?;
-        let write = vec![copy.dir().join("package"), copy.wrapper(), cache.clone()];
+        let cache = private(&cache).map_err(|error| refused(&cache, &error.to_string()))?;
+        let write = vec![copy.package(), cache.clone()];
         let site = Site { confine: builds.confine.clone(), app: builds.app.clone(), write, cache };
         if let Some(made) = run_phases(&inside, Some(&site), Some(&copy.wrapper())).await? {
-            keep(&made, &copy.program()).map_err(|error| refused(&made, &error.to_string()))?;
+            let places = [copy.package(), site.cache];
+            keep(&made, &places, &copy.program()).map_err(|error| refused(&made, &error.to_string()))?;
         }
         copy.complete()?;
     }
@@ -177,11 +176,25 @@ async fn copy_of(package: &SourcePackage, builds: &ConfinedBuilds) -> Result<Cop
     }
 }
 
-/// Puts a program that a confined build has made where no build can change it.
-fn keep(made: &Path, program: &Path) -> std::io::Result<()> {
+/// Puts a program that a confined build has made where no build can change it. The build says where it lies, and may say
+/// anything: it has to be in one of `places`, in which the build may write, and no link is followed out of there.
+fn keep(made: &Path, places: &[PathBuf], program: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
+    let within = places.iter().find_map(|place| Some((place, made.strip_prefix(place).ok()?)));
+    let (place, relative) = within.ok_or_else(|| std::io::Error::other("no build may leave a program there"))?;
+    let mut made = gestalt_confine::lookup::open_beneath(place, relative)?;
     let mut file = std::fs::File::options().write(true).create_new(true).mode(0o755).open(program)?;
-    std::io::copy(&mut copy::open_regular(made)?, &mut file).map(drop)
+    std::io::copy(&mut made, &mut file).map(drop)
+}
+
+/// Makes a directory that only the daemon's user looks into, for a build may leave set-user-ID programs there. Gives its
+/// real path, which is the one the build sees.
+fn private(dir: &Path) -> std::io::Result<PathBuf> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let dir = dir.canonicalize()?;
+    std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o700))?;
+    Ok(dir)
 }
 
 /// What is in a regular file of at most so many bytes: strangers write these, and nobody waits for a pipe or follows a link.

@@ -207,7 +207,7 @@ impl Manifest {
         }
     }
 
-    /// Reads a file of the package. A link that leads out of it is not followed.
+    /// Reads a file of the package. A link that leads out of it is not followed, and a pipe not waited for.
     ///
     /// # Errors
     /// The operating system's, and when the file is not below the root or larger than 16 MiB.
@@ -323,8 +323,11 @@ pub(crate) struct About<'a> {
 /// Why there is none, in words that can follow a key.
 pub(crate) fn find(path: &Path) -> Result<PathBuf, String> {
     let Ok(metadata) = path.metadata() else { return Err("there is no such file".to_owned()) };
-    if !metadata.is_dir() {
+    if metadata.is_file() {
         return Ok(path.to_owned());
+    }
+    if !metadata.is_dir() {
+        return Err("it is neither a file nor a directory".to_owned());
     }
     let mut candidates = NAMES.iter().map(|name| path.join(name));
     candidates.find(|file| file.is_file()).ok_or_else(|| format!("the directory has no {}", NAMES.join(", ")))
