@@ -1,6 +1,6 @@
 //! What a package tries while it is built, and what it leaves for whoever looks at it afterwards.
 
-use super::kit::{RAN, SECRET, Street, WHOLE, assert_untold, reason, settled, stop};
+use super::kit::{RAN, SECRET, Street, WHOLE, assert_untold, reason, settled, start, stop};
 use crate::canary;
 use crate::house::{corpus, records};
 use crate::names;
@@ -36,9 +36,8 @@ pub(super) fn n60(_: &Site) {
          for h in allowed.test evil.test; do python3 -c \"import urllib.request as u; print('came', u.urlopen('http://$h/ok').status)\" 2>&1 | tail -1; done; \
          echo done; exit 3"
     );
-    for name in ["native", "component"] {
-        built(&mut street, name, &script, WHOLE);
-    }
+    built(&mut street, "native", &script, WHOLE);
+    street.file("component/build.sh", &script);
     street.package(
         "component",
         "build: {command: [sh, ./build.sh]}\nentrypoint: {artifactPath: app.wasm}\n",
@@ -75,7 +74,7 @@ pub(super) fn n61(_: &Site) {
     for (name, make) in [
         ("link", format!("ln -s {secret} app")),
         ("component", format!("ln -s {} app", wasm.display())),
-        ("up", "ln -s ../../../../../../../../etc/passwd app".to_owned()),
+        ("up", "ln -s ../../../../../../../../usr/bin/env app".to_owned()),
         ("magic", "ln -s /proc/self/exe app".to_owned()),
         ("pipe", "mkfifo app".to_owned()),
         ("directory", "mkdir app".to_owned()),
@@ -216,7 +215,7 @@ pub(super) fn n63(_: &Site) {
     let artifacts = served.dir().join("artifacts");
     let again = |street: &Street| {
         let config = format!("server: {{artifactsDir: {artifacts:?}, egress: {{defaultAction: deny}}}}\n");
-        let again = Served::start(&street.configuration("").replacen("server: {egress: {defaultAction: deny}}\n", &config, 1));
+        let again = start(&street.configuration("").replacen("server: {egress: {defaultAction: deny}}\n", &config, 1));
         settled(&again);
         again
     };

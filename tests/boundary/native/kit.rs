@@ -99,12 +99,22 @@ impl Street {
         format!("server: {{egress: {{defaultAction: deny}}{server}}}\napps:\n{}", self.entries)
     }
 
-    /// A daemon with all of it, once no app is starting any more.
+    /// A daemon with all of it.
+    pub(super) fn start(&self, server: &str) -> Served {
+        start(&self.configuration(server))
+    }
+
+    /// The same, once no app is starting any more.
     pub(super) fn serve(&self, server: &str) -> Served {
-        let served = Served::start(&self.configuration(server));
+        let served = self.start(server);
         settled(&served);
         served
     }
+}
+
+/// A daemon.
+pub(super) fn start(config: &str) -> Served {
+    RUNTIME.block_on(async { Served::start(config) })
 }
 
 /// Waits until no app is starting any more.

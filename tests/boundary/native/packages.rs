@@ -24,9 +24,13 @@ pub(super) fn n40(_: &Site) {
     for name in ["preload", "audit", "entry", "build"] {
         let library = street.at(&format!("{name}/x.so"));
         std::fs::create_dir_all(library.parent().unwrap()).unwrap();
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg(format!("-DMARK={mark:?}"));
-        assert!(cc.status().unwrap().success());
+        // `cc` may be a link by way of `/etc`, which is another one here.
+        let built = ["gcc", "clang", "cc"].iter().find_map(|compiler| {
+            let mut cc = Command::new(compiler);
+            cc.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg(format!("-DMARK={mark:?}"));
+            cc.status().ok()
+        });
+        assert!(built.unwrap().success());
     }
     // It does work where nothing confines it.
     assert!(Command::new("true").env("LD_PRELOAD", &library).status().unwrap().success());
@@ -70,7 +74,7 @@ pub(super) fn n41(_: &Site) {
     let other = street.at("other/serve").display().to_string();
     let told = "egress.sandboxPaths";
     let expected = [
-        ("home", format!("#!{home}/bin/tool"), told),
+        ("outside", format!("#!{home}/bin/tool"), told),
         ("blanks", format!("#! \t {home}/bin/tool \t -x"), told),
         ("return", format!("#!{home}/bin/tool\r"), told),
         ("split", format!("#!{home}\u{a0}/bin/tool"), told),
@@ -80,7 +84,7 @@ pub(super) fn n41(_: &Site) {
         ("dots", format!("#!/usr/../{}/bin/tool", &home[1..]), told),
         ("run", "#!/run/docker.sock".to_owned(), "nothing there is ever shown"),
         ("daemon", "#!/proc/self/exe __confine".to_owned(), "nothing there is ever shown"),
-        ("root", "#!/".to_owned(), "cannot run"),
+        ("root", "#!/".to_owned(), "nothing there is ever shown"),
         ("relative", "#!../home/bin/tool".to_owned(), "cannot run"),
         ("long", format!("#!/{}", "x".repeat(300)), "cannot run"),
         ("hidden-after", format!("#!{}{home}/bin/tool", " ".repeat(250)), "cannot run"),

@@ -59,7 +59,9 @@ impl Cell {
             check_path(path)?;
         }
         for place in &view.write {
-            if crate::view::is_system(&place.at) || place.at.parent().is_none() {
+            // Below its own `/tmp` nothing is the system's.
+            let is_own = place.at.starts_with("/tmp") && place.at != Path::new("/tmp");
+            if !is_own && crate::view::is_system(&place.at) || place.at.parent().is_none() {
                 return Err(format!("{} belongs to the system and is never writable", place.at.display()));
             }
         }
@@ -124,6 +126,7 @@ pub(crate) mod tests {
         };
         assert!(check(|_| ()));
         assert!(check(|cell| cell.view.write.push(Place::same("/srv/x".into()))));
+        assert!(check(|cell| cell.view.write.push(Place::same("/tmp/daemon/builds/x".into()))));
         for (what, change) in [
             ("relative program", (|cell: &mut Cell| cell.program = "sh".into()) as fn(&mut Cell)),
             ("`..`", |cell| cell.workdir = "/srv/../etc".into()),
@@ -131,6 +134,7 @@ pub(crate) mod tests {
             ("`..` in a place", |cell| cell.view.read.push(Place::same("/srv/../etc".into()))),
             ("zero byte", |cell| cell.view.hide.push("/a\0b".into())),
             ("writable system", |cell| cell.view.write.push(Place::same("/usr/lib".into()))),
+            ("writable /tmp of the machine's", |cell| cell.view.write.push(Place::same("/tmp".into()))),
             ("writable root", |cell| cell.view.write.push(Place::same("/".into()))),
             ("writable /proc", |cell| cell.view.write.push(Place::same("/proc".into()))),
             ("writable below /dev", |cell| cell.view.write.push(Place::same("/dev/mapper".into()))),
