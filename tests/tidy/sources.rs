@@ -103,12 +103,14 @@ fn a_guest_inherits_nothing() {
 #[test]
 fn no_file_names_a_home_directory() {
     let homes = ["/root/", "/home/", "/Users/"];
+    // Everybody's in a cell, and one that a test makes for itself.
+    let nobodys = |line: &str| line.replace("/home/app", "").replace("/home/bin", "").replace("/home/secret", "");
     let mut findings = Vec::new();
     for (path, text) in
         files(&[".rs", ".toml", ".md", ".py", ".ts", ".json", ".yaml", ".sh", ".wit", "Makefile", "run"])
     {
         for (number, line) in text.lines().enumerate() {
-            if homes.iter().any(|home| line.contains(home)) && !path.starts_with("tests/tidy/") {
+            if homes.iter().any(|home| nobodys(line).contains(home)) && !path.starts_with("tests/tidy/") {
                 findings.push(format!("{path}:{}: {}", number + 1, line.trim()));
             }
         }
