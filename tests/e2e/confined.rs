@@ -129,13 +129,13 @@ fn what_there_is_in_a_cell() {
         for (what, script, expect) in [
             (
                 "the places it may write to",
-                "for d in / /etc /usr /bin /home /home/app /tmp /dev/shm /run /run/gestalt /dev /proc /var; do touch $d/.w 2>/dev/null && echo $d; done",
-                "/home/app\n/tmp\n/dev/shm\n",
+                "for d in / /etc /usr /bin /run/home /tmp /dev/shm /run /run/gestalt /dev /proc /var; do touch $d/.w 2>/dev/null && echo $d; done",
+                "/run/home\n/tmp\n/dev/shm\n",
             ),
             (
                 "its home",
                 "echo $HOME; cd; pwd; grep ^app: /etc/passwd | cut -d: -f6",
-                "/home/app\n/home/app\n/home/app\n",
+                "/run/home\n/run/home\n/run/home\n",
             ),
             (
                 "settings of the kernel",
@@ -316,7 +316,7 @@ fn what_a_cell_may_use_up_is_bounded_as_a_whole() {
         assert!(ended.code != Some(0) || ended.wrote.trim() == "38", "{ended:?}");
         let forks = "import os, time\nn = 0\ntry:\n  for i in range(500):\n    if os.fork() == 0: time.sleep(20)\n    n += 1\nexcept OSError as e: print(n < 64, e.errno, flush=True)\nos._exit(0)";
         assert_eq!(python(forks, small).wrote, "True 11\n");
-        let disk = "import os\nn = 0\ntry:\n  for d in ('/tmp', '/home/app'):\n    for i in range(64):\n      open(f'{d}/{i}', 'wb').write(b'x' * (4 << 20)); n += 4\nexcept OSError as e: print(n <= 64, e.errno)";
+        let disk = "import os\nn = 0\ntry:\n  for d in ('/tmp', '/run/home'):\n    for i in range(64):\n      open(f'{d}/{i}', 'wb').write(b'x' * (4 << 20)); n += 4\nexcept OSError as e: print(n <= 64, e.errno)";
         assert_eq!(python(disk, small).wrote, "True 28\n");
         let files = "n = 0\ntry:\n  for i in range(100000): open(f'/tmp/{i}', 'w'); n += 1\nexcept OSError as e: print(n <= 1000, e.errno)";
         assert_eq!(python(files, Limits { scratch_files: 1000, ..small }).wrote, "True 28\n");

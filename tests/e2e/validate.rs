@@ -100,7 +100,7 @@ async fn an_overlay_that_widens_is_told() {
     assert!(output.status.success(), "{told}");
     for line in [
         format!(
-            "warning: {over}:2:27: server.egress.sandbox: POLICY_WIDENED for apps.echo: before: `required`; now: `best-effort`"
+            "warning: {over}:2:28: server.egress.sandbox: POLICY_WIDENED for apps.echo: before: `required`; now: `best-effort`"
         ),
         format!(
             "warning: {over}:5:13: apps.echo.egress.allowedHosts: POLICY_WIDENED for apps.echo: before: `h.test`; now: nothing, and the default to allow all"

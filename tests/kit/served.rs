@@ -26,7 +26,11 @@ pub struct Exit {
 impl Served {
     /// Starts the binary with the keys in `config`, merged over the same base as [`TestHost`](crate::TestHost)'s.
     pub fn start(config: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), config)
+    }
+
+    /// The same with its files in this directory, in which something may be already.
+    pub fn start_in(dir: TempDir, config: &str) -> Self {
         let files = write_config(dir.path(), config);
         let log = File::create(dir.path().join("log")).unwrap();
         let child = Command::new(gestaltd())

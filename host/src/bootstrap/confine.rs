@@ -115,7 +115,7 @@ const NAMED: [&str; 8] = [
 /// The package's own real directory, and what the operator shows the app.
 fn view(stage: &Stage, app: &App, root: &Path) -> anyhow::Result<View> {
     let package = root.canonicalize().with_context(|| root.display().to_string())?;
-    if !may_be_shown(&package) || gestalt_confine::is_system(&package) && !package.starts_with("/tmp") {
+    if !may_be_shown(&package) {
         bail!(
             "a package in {} cannot be confined: that belongs to the system; put it in a directory of its own",
             root.display()
@@ -150,7 +150,7 @@ fn view(stage: &Stage, app: &App, root: &Path) -> anyhow::Result<View> {
     }
     read.sort();
     read.dedup();
-    Ok(View { read, write: Vec::new(), hide: hidden(stage, app, &package), sockets: None })
+    Ok(View { read, write: Vec::new(), hide: hidden(stage, app), sockets: None })
 }
 
 /// The toolchains that a build may use besides the system's: cargo's, where the daemon's user has it by rustup.
@@ -170,7 +170,7 @@ fn named_interpreters() -> [String; 2] {
 }
 
 /// What the daemon keeps to itself, and what is another app's, wherever it lies.
-fn hidden(stage: &Stage, app: &App, package: &Path) -> Vec<PathBuf> {
+fn hidden(stage: &Stage, app: &App) -> Vec<PathBuf> {
     let deployment = &stage.deployment;
     let mut hidden = deployment.files();
     hidden.push(deployment.server.artifacts_dir.clone());
@@ -180,9 +180,9 @@ fn hidden(stage: &Stage, app: &App, package: &Path) -> Vec<PathBuf> {
     }));
     let others = deployment.apps.values().filter(|other| other.name != app.name);
     hidden.extend(others.filter_map(|other| other.source.manifest()?.parent().map(Path::to_owned)));
+    // A package that lies in another's directory is seen all the same, and so is one that two entries share: of two words
+    // about a path the nearer one counts, and of two equally near the one that shows.
     let mut hidden: Vec<PathBuf> = hidden.iter().filter_map(|path| path.canonicalize().ok()).collect();
-    // A package that lies in another's directory is seen all the same; so is one that two entries share.
-    hidden.retain(|path| !package.starts_with(path) || *path == deployment.server.artifacts_dir);
     hidden.sort();
     hidden.dedup();
     hidden

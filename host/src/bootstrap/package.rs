@@ -82,6 +82,10 @@ fn only(package: SourcePackage, entrypoint: Entrypoint) -> SourcePackage {
 /// Whether the file's bytes say WebAssembly, whatever its name says.
 fn is_wasm(file: &Path) -> anyhow::Result<bool> {
     let mut head = Vec::with_capacity(4);
+    // Before it is opened: opening a pipe waits for whoever writes to it.
+    if !std::fs::metadata(file).is_ok_and(|meta| meta.is_file()) {
+        bail!("{} is not a regular file", file.display());
+    }
     let opened = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     opened.take(4).read_to_end(&mut head)?;
     Ok(head == *b"\0asm")

@@ -4,7 +4,11 @@ use super::Sources;
 use crate::bootstrap::{Daemon, Options};
 use anyhow::{Context, anyhow};
 use gestalt_config::{Deployment, Mode};
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How long files may take that are being read or written when everything else has ended.
+const LAST_FILES: Duration = Duration::from_secs(2);
 
 /// Loads the configuration, starts the daemon, reads again what can be reloaded on SIGHUP, and drains it on SIGINT or
 /// SIGTERM.
@@ -14,7 +18,7 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<()> {
     // The one TLS implementation of the process; a second installation attempt can only come from a test.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -34,7 +38,10 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<()> {
         daemon.shutdown().await;
         tracing::info!("stopped");
         Ok(())
-    })
+    });
+    // A thread may still wait for a file, or for another daemon's build: that is no reason to stay.
+    runtime.shutdown_timeout(LAST_FILES);
+    served
 }
 
 fn load(sources: &Sources) -> anyhow::Result<Deployment> {

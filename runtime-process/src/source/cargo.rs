@@ -37,8 +37,8 @@ enum Target {
     Library { package: String },
 }
 
-/// Builds the package, and says which program that made; `None` when it is not a Cargo package. In a cell, `wrapper` is an
-/// empty directory for a crate around it.
+/// Builds the package, and says which program that made; `None` when it is not a Cargo package. In a cell, `wrapper` is
+/// where a crate around it is to be made: nothing is there yet, and nothing that has run could have put anything there.
 pub(super) async fn build_package(
     package: &SourcePackage,
     site: Option<&Site>,
@@ -57,8 +57,10 @@ pub(super) async fn build_package(
         // In a cell the package's own target directory would have to be built anew with every change.
         Target::Binary(name) => build(package, &manifest, &name, site.map(|_| own_target.as_path()), site).await?,
         Target::Library { package: name } => {
-            let wrapper = write_wrapper(package, &name, &wrapper)?;
-            build(package, &wrapper, "provider-main", Some(&own_target), site).await?
+            let manifest = write_wrapper(package, &name, &wrapper, site.is_some())?;
+            // Only from now on may the cell write there.
+            let site = site.map(|site| Site { write: [&site.write[..], &[wrapper]].concat(), ..site.clone() });
+            build(package, &manifest, "provider-main", Some(&own_target), site.as_ref()).await?
         }
     };
     Ok(Some(made))
@@ -130,8 +132,9 @@ async fn build(
     executable.ok_or_else(|| ProcessError::Package { path: manifest.to_owned(), reason: reason() })
 }
 
-/// Writes the crate around a library into `dir`, outside of every workspace.
-fn write_wrapper(package: &SourcePackage, name: &str, dir: &Path) -> Result<PathBuf, ProcessError> {
+/// Writes the crate around a library into `dir`, outside of every workspace. Where builds are confined (`confined`), one
+/// may have put anything into the package by now.
+fn write_wrapper(package: &SourcePackage, name: &str, dir: &Path, confined: bool) -> Result<PathBuf, ProcessError> {
     let manifest = dir.join("Cargo.toml");
     // A debug-formatted string is a valid TOML basic string for every path that is text.
     let text = format!(
@@ -139,15 +142,24 @@ fn write_wrapper(package: &SourcePackage, name: &str, dir: &Path) -> Result<Path
          [dependencies]\nprovider = {{ package = {name:?}, path = {:?} }}\n\n[workspace]\n",
         package.root.to_string_lossy()
     );
-    let lock = package.root.join("Cargo.lock");
+    let (lock, own_lock) = (Path::new("Cargo.lock"), dir.join("Cargo.lock"));
+    let opened = match confined {
+        true => gestalt_confine::lookup::open_beneath(&package.root, lock),
+        false => std::fs::File::open(package.root.join(lock)),
+    };
     let write = || {
         std::fs::create_dir_all(dir.join("src"))?;
         write_if_changed(&manifest, &text)?;
         write_if_changed(&dir.join("src/main.rs"), WRAPPER_MAIN)?;
-        if lock.is_file() && !dir.join("Cargo.lock").exists() {
-            std::fs::copy(&lock, dir.join("Cargo.lock"))?;
+        match opened {
+            Ok(mut lock) if !own_lock.exists() => {
+                std::io::copy(&mut lock, &mut std::fs::File::create_new(&own_lock)?).map(drop)
+            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(std::io::Error::other(format!("Cargo.lock: {error}")))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     };
     write()
         .map_err(|error: std::io::Error| ProcessError::Package { path: dir.to_owned(), reason: error.to_string() })?;

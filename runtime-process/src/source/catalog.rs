@@ -6,11 +6,7 @@ use crate::environment::inherited;
 use crate::error::ProcessError;
 use crate::spec::AppCommand;
 use gestalt_core::AppName;
-use nix::fcntl::OFlag;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,7 +52,7 @@ pub async fn export(
     let bytes = match confine {
         None => {
             phase::run("catalog", line, command.builder(all), TIMEOUT).await?;
-            read(&written).map_err(|why| refused(&written, &why))?
+            super::read_regular(&written, MAX_CATALOG).map_err(|why| refused(&written, &why))?
         }
         Some(confine) => {
             let extent = Extent { collect: Some(written.clone()), ..Extent::default() };
@@ -66,21 +62,6 @@ pub async fn export(
         }
     };
     String::from_utf8(bytes).map_err(|_| refused(&written, "it is not text"))
-}
-
-/// A regular file of some size: what stands there was written by the app, and nobody waits for a pipe.
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-    let file = File::options().read(true).custom_flags(flags).open(path).map_err(|error| error.to_string())?;
-    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
-        return Err("it is not a regular file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_CATALOG + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    match bytes.len() as u64 {
-        0..=MAX_CATALOG => Ok(bytes),
-        _ => Err("it is larger than 16 MiB".to_owned()),
-    }
 }
 
 fn refused(path: &Path, why: &str) -> ProcessError {

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! builds/<digest>/package    the copy; writable while it is built
-//! builds/<digest>/wrapper    a crate around a library; writable while it is built
+//! builds/<digest>/wrapper    a crate around a library, made by the daemon; writable from then on until it is built
 //! builds/<digest>/program    what cargo made, put there by the daemon
 //! builds/<digest>/complete   there when the build has ended well; never writable by it
 //! builds/<digest>.lock       held by the daemon that builds
@@ -34,31 +34,54 @@ pub(super) struct Copy {
     _lock: Flock<File>,
 }
 
-impl Copy {
-    /// The copy of the package in `root` among `builds`, made if it is not there. What lies at one of `hidden` is left out.
-    /// Blocks while somebody else builds the same.
-    pub(super) fn make(root: &Path, builds: &Path, hidden: &[PathBuf]) -> Result<Self, ProcessError> {
+/// A copy that can be made: what the package consists of, and the name of all that.
+pub(super) struct Plan {
+    root: PathBuf,
+    builds: PathBuf,
+    entries: Vec<PathBuf>,
+    digest: String,
+}
+
+impl Plan {
+    /// Reads the package in `root`. What lies at one of `hidden` is left out.
+    pub(super) fn read(root: &Path, builds: &Path, hidden: &[PathBuf]) -> Result<Self, ProcessError> {
         let fail = |error: io::Error| refused(root, &error.to_string());
-        let entries = list(root, hidden)?;
-        let digest = digest(root, &entries).map_err(fail)?;
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(builds).map_err(fail)?;
-        let lock =
-            File::options().create(true).append(true).open(builds.join(format!("{digest}.lock"))).map_err(fail)?;
-        let lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| fail(error.into()))?;
-        let dir = builds.join(digest);
+        // What is hidden is said by its real path.
+        let root = root.canonicalize().map_err(fail)?;
+        let entries = list(&root, hidden)?;
+        let digest = digest(&root, &entries).map_err(fail)?;
+        Ok(Self { root, builds: builds.to_owned(), entries, digest })
+    }
+
+    /// The copy, made if it is not there. `None` while somebody else builds the same.
+    pub(super) fn make(&self) -> Result<Option<Copy>, ProcessError> {
+        let fail = |error: io::Error| refused(&self.builds, &error.to_string());
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.builds).map_err(fail)?;
+        let builds = self.builds.canonicalize().map_err(fail)?;
+        let lock = builds.join(format!("{}.lock", self.digest));
+        let lock = File::options().create(true).append(true).open(lock).map_err(fail)?;
+        let lock = match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((_, nix::Error::EWOULDBLOCK)) => return Ok(None),
+            Err((_, error)) => return Err(fail(error.into())),
+        };
+        let dir = builds.join(&self.digest);
         let is_complete = dir.join("complete").is_file();
-        let copy = Self { dir, is_complete, _lock: lock };
+        let copy = Copy { dir, is_complete, _lock: lock };
         if !is_complete {
             // Half a build of an earlier time, perhaps. Links in it are removed and not followed.
             match fs::remove_dir_all(&copy.dir) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
                 _ => {}
             }
-            fs::create_dir(&copy.dir).and_then(|()| fill(root, &copy.package(), &entries)).map_err(fail)?;
+            let made = fs::create_dir(&copy.dir).and_then(|()| fill(&self.root, &copy.package(), &self.entries));
+            made.map_err(fail)?;
         }
-        Ok(copy)
+        Ok(Some(copy))
     }
+}
 
+impl Copy {
     /// All of it.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
@@ -69,7 +92,7 @@ impl Copy {
         self.dir.join("package")
     }
 
-    /// A directory for a crate around a library, which nothing confined has written to yet.
+    /// Where a crate around a library is made. Not there before, and not writable before.
     pub(super) fn wrapper(&self) -> PathBuf {
         self.dir.join("wrapper")
     }
@@ -206,11 +229,15 @@ mod tests {
         fs::write(root.join("src/a"), "1").unwrap();
         symlink("/etc/passwd", root.join("link")).unwrap();
         nix::unistd::mkfifo(&root.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let make = || Copy::make(&root, &builds, &[root.join("state")]).unwrap();
+        symlink(&root, dir.path().join("spelled")).unwrap();
+        let hidden = [root.canonicalize().unwrap().join("state")];
+        let plan = || Plan::read(&dir.path().join("spelled"), &builds, &hidden).unwrap();
+        let make = || plan().make().unwrap().unwrap();
         let copy = make();
         let package = copy.package();
         let first = copy.dir().to_owned();
         assert!(!copy.is_complete);
+        assert!(plan().make().unwrap().is_none(), "somebody builds it");
         assert_eq!(fs::read_to_string(package.join("src/a")).unwrap(), "1");
         assert_eq!(fs::read_link(package.join("link")).unwrap(), Path::new("/etc/passwd"));
         for absent in ["target", ".git", "state", "pipe"] {

@@ -24,12 +24,17 @@ use crate::confined::Confine;
 use crate::error::ProcessError;
 use crate::spec::AppCommand;
 pub use catalog::export as export_catalog;
-use copy::Copy;
+use copy::{Copy, Plan};
 use gestalt_core::AppName;
 use phase::Site;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is looked whether somebody else has finished building the same package.
+const BUSY: Duration = Duration::from_millis(200);
 
 /// A package as its manifest describes it. Phases are sequences: the steps run one after the other.
 #[derive(Clone, Debug, Default)]
@@ -132,19 +137,16 @@ pub async fn prepare(package: &SourcePackage) -> Result<Prepared, ProcessError> 
 
 /// Builds a copy of the package in a cell, unless that has been done, and says how the copy is started.
 async fn in_copy(package: &SourcePackage, builds: &ConfinedBuilds) -> Result<Prepared, ProcessError> {
-    let (root, dir, hidden) = (package.root.clone(), builds.dir.clone(), builds.confine.view.hide.clone());
-    let made = tokio::task::spawn_blocking(move || Copy::make(&root, &dir, &hidden)).await;
-    let copy = made.map_err(|error| refused(&package.root, &error.to_string()))??;
+    let copy = copy_of(package, builds).await?;
     let inside = SourcePackage { root: copy.package(), ..package.clone() };
     if !copy.is_complete {
-        let make = |dir: &Path| std::fs::create_dir_all(dir).map_err(|error| refused(dir, &error.to_string()));
         let cache = package.cache.join("build");
-        make(&cache)?;
-        make(&copy.wrapper())?;
-        let write = vec![copy.dir().join("package"), copy.wrapper(), cache.clone()];
+        let cache = private(&cache).map_err(|error| refused(&cache, &error.to_string()))?;
+        let write = vec![copy.package(), cache.clone()];
         let site = Site { confine: builds.confine.clone(), app: builds.app.clone(), write, cache };
         if let Some(made) = run_phases(&inside, Some(&site), Some(&copy.wrapper())).await? {
-            keep(&made, &copy.program()).map_err(|error| refused(&made, &error.to_string()))?;
+            let places = [copy.package(), site.cache];
+            keep(&made, &places, &copy.program()).map_err(|error| refused(&made, &error.to_string()))?;
         }
         copy.complete()?;
     }
@@ -158,11 +160,53 @@ async fn in_copy(package: &SourcePackage, builds: &ConfinedBuilds) -> Result<Pre
     Ok(Prepared { command, root: copy.dir().to_owned() })
 }
 
-/// Puts a program that a confined build has made where no build can change it.
-fn keep(made: &Path, program: &Path) -> std::io::Result<()> {
+/// The copy of the package, once nobody else builds it.
+async fn copy_of(package: &SourcePackage, builds: &ConfinedBuilds) -> Result<Copy, ProcessError> {
+    let failed = |error: tokio::task::JoinError| refused(&package.root, &error.to_string());
+    let (root, dir, hidden) = (package.root.clone(), builds.dir.clone(), builds.confine.view.hide.clone());
+    let plan = tokio::task::spawn_blocking(move || Plan::read(&root, &dir, &hidden)).await.map_err(failed)??;
+    let plan = Arc::new(plan);
+    loop {
+        let made = plan.clone();
+        match tokio::task::spawn_blocking(move || made.make()).await.map_err(failed)?? {
+            Some(copy) => return Ok(copy),
+            // Not waited for in a thread, which nobody could end.
+            None => tokio::time::sleep(BUSY).await,
+        }
+    }
+}
+
+/// Puts a program that a confined build has made where no build can change it. The build says where it lies, and may say
+/// anything: it has to be in one of `places`, in which the build may write, and no link is followed out of there.
+fn keep(made: &Path, places: &[PathBuf], program: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
+    let within = places.iter().find_map(|place| Some((place, made.strip_prefix(place).ok()?)));
+    let (place, relative) = within.ok_or_else(|| std::io::Error::other("no build may leave a program there"))?;
+    let mut made = gestalt_confine::lookup::open_beneath(place, relative)?;
     let mut file = std::fs::File::options().write(true).create_new(true).mode(0o755).open(program)?;
-    std::io::copy(&mut copy::open_regular(made)?, &mut file).map(drop)
+    std::io::copy(&mut made, &mut file).map(drop)
+}
+
+/// Makes a directory that only the daemon's user looks into, for a build may leave set-user-ID programs there. Gives its
+/// real path, which is the one the build sees.
+fn private(dir: &Path) -> std::io::Result<PathBuf> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let dir = dir.canonicalize()?;
+    std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o700))?;
+    Ok(dir)
+}
+
+/// What is in a regular file of at most so many bytes: strangers write these, and nobody waits for a pipe or follows a link.
+fn read_regular(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let file = copy::open_regular(path).map_err(|error| match error.raw_os_error().map(nix::Error::from_raw) {
+        Some(nix::Error::ELOOP) => "is a link, which is not followed".to_owned(),
+        _ => error.to_string(),
+    })?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > most { Err(format!("is larger than {} KiB", most >> 10)) } else { Ok(bytes) }
 }
 
 fn refused(path: &Path, why: &str) -> ProcessError {

@@ -5,7 +5,11 @@ use crate::error::ProcessError;
 use crate::spec::AppCommand;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Largest project file read.
+const MAX_PROJECT: u64 = 1 << 20;
 
 /// The command of a Python package; `None` when it is not one.
 ///
@@ -13,8 +17,11 @@ use std::path::PathBuf;
 /// is an app, while the word for it is another in some.
 pub(super) fn find(package: &SourcePackage) -> Result<Option<AppCommand>, ProcessError> {
     let path = package.root.join("pyproject.toml");
-    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
     let fail = |reason: String| ProcessError::Package { path: path.clone(), reason };
+    let text = match read(&package.root) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(|error| fail(error.to_string()))?,
+    };
     let project: toml::Table = text.parse().map_err(|error: toml::de::Error| fail(error.to_string()))?;
     let Some(section) = project.get("tool").and_then(|tool| tool.get("gestalt")) else { return Ok(None) };
     let target = section
@@ -38,6 +45,17 @@ pub(super) fn find(package: &SourcePackage) -> Result<Option<AppCommand>, Proces
         env,
         direct: true,
     }))
+}
+
+/// The project file. A build may have left anything in its place: what is wrong in it is quoted, so that it must not be
+/// somebody else's.
+fn read(root: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let file = gestalt_confine::lookup::open_beneath(root, Path::new("pyproject.toml"))?;
+    if file.take(MAX_PROJECT + 1).read_to_string(&mut text)? as u64 > MAX_PROJECT {
+        return Err(std::io::Error::other(format!("it is larger than {} MiB", MAX_PROJECT >> 20)));
+    }
+    Ok(text)
 }
 
 /// `dotted.module` or `dotted.module:attribute`.
@@ -128,5 +146,23 @@ mod tests {
             std::fs::write(dir.path().join("pyproject.toml"), text).unwrap();
             assert_eq!(matches!(find(&package), Ok(None)), ok, "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_a_build_left_in_its_place_is_neither_quoted_nor_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let package = SourcePackage { root: dir.path().join("package"), ..SourcePackage::default() };
+        let path = package.root.join("pyproject.toml");
+        std::fs::create_dir(&package.root).unwrap();
+        std::fs::write(dir.path().join("secret"), "key = hunter2\n").unwrap();
+        std::os::unix::fs::symlink("../secret", &path).unwrap();
+        let refused = || find(&package).unwrap_err().to_string();
+        assert!(refused().contains("leads out") && !refused().contains("hunter2"), "{}", refused());
+        std::fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(refused().contains("not a regular file"), "{}", refused());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::File::create(&path).unwrap().set_len(MAX_PROJECT + 1).unwrap();
+        assert!(refused().contains("larger than 1 MiB"), "{}", refused());
     }
 }

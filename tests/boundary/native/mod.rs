@@ -1,7 +1,12 @@
 //! N: an app that is a process of its own, on the published SDK, and runs in the sandbox. And E12, from inside of it. What
-//! the sandbox has besides its network is in `walls`.
+//! the sandbox has besides its network is in `walls`; what a package tries by what it is made of, in `packages`;
+//! by what lies around it and what it leaves, in `surroundings`; by being built, in `builds`.
 
+mod builds;
+mod kit;
+mod packages;
 mod requests;
+mod surroundings;
 mod walls;
 
 use crate::house::{RUNTIME, Record};
@@ -10,9 +15,12 @@ use crate::row::{Seen, Site, catalogue};
 use crate::{authority, canary};
 use gestalt_tests::examples::{File, environment, package};
 use gestalt_tests::root;
+use builds::{n60, n61, n62, n63, n64};
+use packages::{n40, n41, n42, n43, n44};
 use requests::{n30, n31};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use surroundings::{n45, n46, n47, n48, n49, n50};
 use walls::{n05, n06, n07, n08, n15, n16, n17, n19};
 
 /// All or nothing.
@@ -28,7 +36,7 @@ const NONE: &[(&str, &str)] = &[];
 catalogue! {
     Native CONFINED => n00_what_is_allowed_is_reached n01 n02 n03 n04 n05 n06 n07 n09 n10 n11 n12 n13 n14 n15 n16 n17 n19 n30 n31 e12;
     Native NEIGHBOURS => n18;
-    Native NONE => n08;
+    Native NONE => n08 n40 n41 n42 n43 n44 n45 n46 n47 n48 n49 n50 n60 n61 n62 n63 n64;
 }
 
 /// Where the documentation of the proxy's address is: the environment.

@@ -136,3 +136,22 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_a_problem_are_ours_whatever_it_quotes() {
+        let forged = "x\nconfig.yaml:1:1: all is well\r\u{1b}[2K\u{202e}";
+        let mut problem = Problem::new(Location { file: Path::new(forged).into(), line: 3, column: 1 }, forged, forged);
+        problem.hint = Some(forged.to_owned());
+        let shown = problem.to_string();
+        let lines: Vec<_> = shown.lines().collect();
+        assert!(
+            lines.len() == 2 && lines[0].starts_with("x\\n") && lines[1].starts_with("  = help: x\\n"),
+            "{shown:?}"
+        );
+        assert!(!shown.contains(['\r', '\u{1b}', '\u{202e}']), "{shown:?}");
+    }
+}

@@ -139,12 +139,10 @@ fn settings(controller: &str, is_unified: bool, limits: &Limits) -> Vec<(&'stati
             ("memory.memsw.limit_in_bytes", limits.memory.to_string(), true),
         ],
         ("pids", _) => vec![("pids.max", limits.processes.to_string(), false)],
-        ("cpu", true) => vec![("cpu.max", format!("{quota} {PERIOD}"), false), ("cpu.weight", "50".to_owned(), true)],
-        ("cpu", false) => vec![
-            ("cpu.cfs_period_us", PERIOD.to_string(), false),
-            ("cpu.cfs_quota_us", quota.to_string(), false),
-            ("cpu.shares", "512".to_owned(), true),
-        ],
+        ("cpu", true) => vec![("cpu.max", format!("{quota} {PERIOD}"), false)],
+        ("cpu", false) => {
+            vec![("cpu.cfs_period_us", PERIOD.to_string(), false), ("cpu.cfs_quota_us", quota.to_string(), false)]
+        }
         _ => Vec::new(),
     }
 }

@@ -126,9 +126,10 @@ fn interpreter(head: &[u8]) -> Option<PathBuf> {
     (end > 0).then(|| PathBuf::from(OsStr::from_bytes(&line[..end])))
 }
 
-/// The beginning of a regular file. `None` where there is none: a pipe is not waited for, a device not opened.
+/// The beginning of a regular file. `None` where there is none: a pipe is not waited for, a device not opened, and a link
+/// not followed, for what is read here is quoted.
 fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
-    let place = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let place = openat(CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let kind = FileType::from_raw_mode(fstat(&place).ok()?.st_mode);
     if kind != FileType::RegularFile {
         return None;
@@ -153,6 +154,35 @@ pub fn regular_beneath(root: &Path, relative: &Path) -> Result<(), String> {
     match FileType::from_raw_mode(fstat(&place).map_err(|error| error.to_string())?.st_mode) {
         FileType::RegularFile => Ok(()),
         _ => Err("it is not a regular file".to_owned()),
+    }
+}
+
+/// Opens `relative`, below `root`, if it is a regular file and no link on the way leads out. Who wrote it may have put
+/// anything there: a pipe is not waited for.
+///
+/// # Errors
+/// Why it is not opened, in words. [`NotFound`](std::io::ErrorKind::NotFound) where nothing is.
+pub fn open_beneath(root: &Path, relative: &Path) -> std::io::Result<File> {
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = openat(CWD, root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).and_then(|root| {
+        // What it is is looked at first: to open a device may do something.
+        let place = openat2(&root, relative, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), beneath)?;
+        let kind = FileType::from_raw_mode(fstat(&place)?.st_mode);
+        let file = (kind == FileType::RegularFile).then(|| openat2(&root, relative, flags, Mode::empty(), beneath));
+        file.transpose()
+    });
+    let other = || std::io::Error::other("it is not a regular file");
+    let file = File::from(opened.map_err(explained)?.ok_or_else(other)?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(other()) }
+}
+
+fn explained(error: rustix::io::Errno) -> std::io::Error {
+    match error {
+        rustix::io::Errno::XDEV | rustix::io::Errno::LOOP => {
+            std::io::Error::other("it leads out of the directory it has to be in")
+        }
+        error => error.into(),
     }
 }
 
@@ -207,37 +237,73 @@ mod tests {
         let dir = tempfile::tempdir_in("/var/tmp").unwrap();
         let root = dir.path().canonicalize().unwrap();
         let package = root.join("package");
-        write(&root.join("home/secret"), "");
-        write(&root.join("home/bin/ruby"), "");
+        write(&root.join("house/secret"), "");
+        write(&root.join("house/bin/ruby"), "");
         write(&root.join("other/bin/python3"), "");
         write(&package.join("own"), "");
-        write(&package.join("script"), &format!("#!{}/home/bin/ruby\n", root.display()));
+        write(&package.join("script"), &format!("#!{}/house/bin/ruby\n", root.display()));
         write(&package.join("twice"), &format!("#! {}/script\n", package.display()));
         write(&package.join("shell"), "#!/bin/sh\n");
         write(&package.join("env"), "#!/usr/bin/env ruby\n");
-        symlink(root.join("home/secret"), package.join("link")).unwrap();
-        symlink("../home/../home/secret", package.join("dots")).unwrap();
+        symlink(root.join("house/secret"), package.join("link")).unwrap();
+        symlink("../house/../house/secret", package.join("dots")).unwrap();
         symlink("own", package.join("inside")).unwrap();
         symlink("loop", package.join("loop")).unwrap();
         write(&package.join("venv/pyvenv.cfg"), &format!("version = 3\nhome = {}/other/bin\n", root.display()));
         write(&package.join("venv/bin/python"), "");
         nix::unistd::mkfifo(&package.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        // Settings that are somebody else's file: what is in it would be quoted.
+        write(&root.join("home/settings"), "home = /hunter2\n");
+        write(&package.join("linked/bin/python"), "");
+        symlink(root.join("home/settings"), package.join("linked/pyvenv.cfg")).unwrap();
         let view = View { read: vec![Place::same(package.clone())], ..View::default() };
         let place = |name: &str| check(&package.join(name), &view).err().map(|hidden| hidden.place);
-        for name in ["own", "shell", "env", "inside", "loop", "gone", "pipe"] {
+        for name in ["own", "shell", "env", "inside", "loop", "gone", "pipe", "linked/bin/python"] {
             assert_eq!(place(name), None, "{name}");
         }
         for (name, expect) in [
-            ("script", "home/bin/ruby"),
-            ("twice", "home/bin/ruby"),
-            ("link", "home/secret"),
-            ("dots", "home/secret"),
+            ("script", "house/bin/ruby"),
+            ("twice", "house/bin/ruby"),
+            ("link", "house/secret"),
+            ("dots", "house/secret"),
             ("venv/bin/python", "other/bin"),
         ] {
             assert_eq!(place(name), Some(root.join(expect)), "{name}");
         }
         let told = check(&package.join("script"), &view).unwrap_err().to_string();
         assert!(told.contains("is run by") && told.contains("add") && told.contains("egress.sandboxPaths"), "{told}");
-        assert!(told.contains(&format!("{:?}", root.join("home").display().to_string())), "{told}");
+        assert!(told.contains(&format!("{:?}", root.join("house").display().to_string())), "{told}");
+    }
+
+    #[test]
+    fn only_regular_files_below_a_directory_are_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        write(&dir.path().join("secret"), "hunter2");
+        write(&root.join("a/file"), "text");
+        for (to, link) in
+            [("../secret", "up"), ("a/file", "inside"), ("/proc/self/environ", "magic"), ("..", "dir"), ("loop", "loop")]
+        {
+            symlink(to, root.join(link)).unwrap();
+        }
+        nix::unistd::mkfifo(&root.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for (path, opens) in [
+            ("a/file", true),
+            ("inside", true),
+            ("a/../a/file", true),
+            ("a", false),
+            ("pipe", false),
+            ("up", false),
+            ("dir/secret", false),
+            ("../secret", false),
+            ("magic", false),
+            ("loop", false),
+            ("", false),
+            ("/etc/passwd", false),
+        ] {
+            assert_eq!(open_beneath(&root, Path::new(path)).is_ok(), opens, "{path}");
+        }
+        let gone = open_beneath(&root, Path::new("gone")).unwrap_err();
+        assert_eq!(gone.kind(), std::io::ErrorKind::NotFound);
     }
 }

@@ -74,16 +74,16 @@ mod tests {
 
     #[test]
     fn only_what_is_listed_is_writable_whatever_lies_above() {
-        let writable = [PathBuf::from("/tmp"), PathBuf::from("/home/app")];
+        let writable = [PathBuf::from("/tmp"), PathBuf::from("/run/home")];
         for (path, options, sealed) in [
             ("/", "rw", true),
             ("/tmp", "rw", false),
-            ("/home/app", "rw", false),
+            ("/run/home", "rw", false),
             ("/tmp/mounted", "rw", true),
-            ("/home/app/proc", "rw", true),
+            ("/run/home/proc", "rw", true),
             ("/proc", "rw", true),
             ("/proc/sys", "rw", true),
-            ("/home", "rw", true),
+            ("/run", "rw", true),
             ("/tmp", "ro,nosuid", true),
             ("/srv/package", "rw", true),
         ] {

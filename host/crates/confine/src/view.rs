@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub const SOCKETS: &str = "/run/gestalt";
 
 /// The home of every cell, whatever the package or its entry says: an empty directory of its own.
-pub const HOME: &str = "/home/app";
+pub const HOME: &str = "/run/home";
 
 /// What of the system is seen. Of `/etc` only what says where libraries are, whom to trust and what time it is: nothing
 /// that says what this machine is for, and no key.
@@ -116,13 +116,13 @@ pub fn is_system(path: &Path) -> bool {
     SYSTEM.iter().chain(&MADE).any(|system| path.starts_with(system))
 }
 
-/// Whether a path may be shown because somebody names it: not the root of everything, and nothing that the cell makes
-/// itself. Sockets of the machine are below `/run`, devices below `/dev`.
+/// Whether a path may be shown because somebody names it: nothing that the system's own places lie in, and nothing that
+/// the cell makes itself. Sockets of the machine are below `/run`, devices below `/dev`.
 pub fn may_be_shown(path: &Path) -> bool {
-    let plain = path.is_absolute() && path.parent().is_some();
-    plain
-        && !MADE.iter().filter(|made| **made != "/tmp").any(|made| path.starts_with(made))
-        && path != Path::new("/tmp")
+    // What the system's places lie in holds more than those: `/etc`, for one.
+    let above = SYSTEM.iter().map(Path::new).any(|system| system.starts_with(path) && system != path);
+    let made = MADE.iter().filter(|made| **made != "/tmp").any(|made| path.starts_with(made));
+    path.is_absolute() && path.parent().is_some() && !above && !made && path != Path::new("/tmp")
 }
 
 #[cfg(test)]
@@ -162,6 +162,10 @@ mod tests {
             ("/root", true),
             ("/tmp", false),
             ("/", false),
+            ("/etc", false),
+            ("/etc/ssl", false),
+            ("/nix", false),
+            ("/usr/share/apps/x", true),
             ("/proc/1", false),
             ("/sys", false),
             ("/dev/sda", false),

@@ -31,7 +31,7 @@ use cap_std::fs::Dir;
 use gestalt_core::Catalog;
 use phases::{Build, Command, Run};
 use serde::de::DeserializeOwned;
-use std::fs::File;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -162,8 +162,13 @@ impl Manifest {
     fn load_as(path: &Path, form: Form) -> Result<Self, Problems> {
         let whole = |path: &Path, why: String| Problems::one(Problem::new(Location::file(path), "", why));
         let file = find(path).map_err(|why| whole(path, why))?;
-        let opened = File::open(&file).map_err(|e| explain(&e));
-        let text = opened.and_then(read).map_err(|why| whole(&file, format!("the manifest {why}")))?;
+        let (root, name) = (file.parent().unwrap_or(Path::new("")), file.file_name().unwrap_or_default());
+        let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
+        let text = read_below(root, Path::new(name)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => error.to_string(),
+            _ => explain(&error),
+        });
+        let text = text.map_err(|why| whole(&file, format!("the manifest {why}")))?;
         Self::parse(&file, text, form)
     }
 
@@ -202,13 +207,12 @@ impl Manifest {
         }
     }
 
-    /// Reads a file of the package. A link that leads out of it is not followed.
+    /// Reads a file of the package. A link that leads out of it is not followed, and a pipe not waited for.
     ///
     /// # Errors
     /// The operating system's, and when the file is not below the root or larger than 16 MiB.
     pub fn read(&self, path: &Path) -> std::io::Result<String> {
-        let file = Dir::open_ambient_dir(&self.root, ambient_authority())?.open(path)?.into_std();
-        read(file).map_err(|why| std::io::Error::new(std::io::ErrorKind::InvalidData, why))
+        read_below(&self.root, path)
     }
 
     /// The package's `catalog.yaml`, when it has one; and what the manifest says about operations holds.
@@ -262,6 +266,16 @@ impl Manifest {
     }
 }
 
+/// Reads a regular file below `root`. A link that leads out of it is not followed, and a pipe is not waited for.
+fn read_below(root: &Path, path: &Path) -> std::io::Result<String> {
+    let wrong = |why: String| std::io::Error::new(std::io::ErrorKind::InvalidData, why);
+    let dir = Dir::open_ambient_dir(root, ambient_authority())?;
+    if !dir.metadata(path)?.is_file() {
+        return Err(wrong("is not a regular file".to_owned()));
+    }
+    read(dir.open(path)?.into_std()).map_err(wrong)
+}
+
 /// A manifest whose kind is known.
 struct Read<'a> {
     root: Node,
@@ -309,8 +323,11 @@ pub(crate) struct About<'a> {
 /// Why there is none, in words that can follow a key.
 pub(crate) fn find(path: &Path) -> Result<PathBuf, String> {
     let Ok(metadata) = path.metadata() else { return Err("there is no such file".to_owned()) };
-    if !metadata.is_dir() {
+    if metadata.is_file() {
         return Ok(path.to_owned());
+    }
+    if !metadata.is_dir() {
+        return Err("it is neither a file nor a directory".to_owned());
     }
     let mut candidates = NAMES.iter().map(|name| path.join(name));
     candidates.find(|file| file.is_file()).ok_or_else(|| format!("the directory has no {}", NAMES.join(", ")))

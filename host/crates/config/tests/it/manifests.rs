@@ -81,3 +81,38 @@ fn files_are_read_inside_the_package_only() {
     std::os::unix::fs::symlink("../outside", package.join("catalog.yaml")).unwrap();
     assert!(manifest.catalog().is_err());
 }
+
+/// What a package puts in the place of its files is neither followed out of it nor waited for.
+#[test]
+fn files_of_a_package_are_regular_and_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let package = |name: &str| {
+        let package = dir.path().join(name);
+        std::fs::create_dir(&package).unwrap();
+        package
+    };
+    let manifest = "kind: app\nsource: github.com/gestaltd/tests/x\nversion: 0.1.0\nspec: {}\n";
+    std::fs::write(dir.path().join("secret"), "token: hunter2\n").unwrap();
+    let pipe =
+        |path: &std::path::Path| assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+
+    let linked = package("linked");
+    std::os::unix::fs::symlink(dir.path().join("secret"), linked.join("manifest.yaml")).unwrap();
+    let told = Manifest::load(&linked).unwrap_err().to_string();
+    assert!(told.contains("manifest.yaml") && !told.contains("hunter2"), "{told}");
+
+    let piped = package("piped");
+    pipe(&piped.join("manifest.yaml"));
+    let told = Manifest::load(&piped.join("manifest.yaml")).unwrap_err().to_string();
+    assert!(told.contains("is not a regular file"), "{told}");
+
+    let catalog = package("catalog");
+    std::fs::write(catalog.join("manifest.yaml"), manifest).unwrap();
+    pipe(&catalog.join("catalog.yaml"));
+    let told = Manifest::load(&catalog).unwrap().catalog().unwrap_err().to_string();
+    assert!(told.contains("catalog.yaml") && told.contains("is not a regular file"), "{told}");
+    std::fs::remove_file(catalog.join("catalog.yaml")).unwrap();
+    std::os::unix::fs::symlink("../secret", catalog.join("catalog.yaml")).unwrap();
+    let told = Manifest::load(&catalog).unwrap().catalog().unwrap_err().to_string();
+    assert!(!told.contains("hunter2"), "{told}");
+}
