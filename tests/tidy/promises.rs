@@ -13,7 +13,7 @@ const SECTIONS: [(&str, usize); 7] = [
     ("Components", 18),
     ("Freshness of slots", 1),
     ("Native processes", 19),
-    ("Builds of packages", 4),
+    ("Builds of packages", 5),
     ("The public door", 3),
     ("Words of others", 1),
     ("What an overlay or a reload widens", 1),
