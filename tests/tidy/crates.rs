@@ -4,20 +4,22 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::process::Command;
 
 /// What each crate may see of the others, and does: dependencies point one way (design: workspace).
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("gestalt-config", &["gestalt-core"]),
+    ("gestalt-confine", &[]),
     ("gestalt-core", &[]),
     ("gestalt-declarative", &["gestalt-core"]),
     ("gestalt-egress", &["gestalt-core"]),
     ("gestalt-invoke", &["gestalt-core"]),
     ("gestalt-proto", &[]),
-    ("gestalt-runtime-process", &["gestalt-core", "gestalt-proto"]),
-    ("gestalt-runtime-wasm", &["gestalt-core"]),
+    ("gestalt-runtime-process", &["gestalt-confine", "gestalt-core", "gestalt-proto"]),
+    ("gestalt-runtime-wasm", &["gestalt-confine", "gestalt-core"]),
     ("gestalt-services", &["gestalt-core"]),
     (
         "gestaltd",
         &[
             "gestalt-config",
+            "gestalt-confine",
             "gestalt-core",
             "gestalt-declarative",
             "gestalt-egress",
@@ -30,8 +32,13 @@ const EDGES: [(&str, &[&str]); 10] = [
 ];
 
 /// Crates whose types must not travel: the name, or a name that starts with it and `-`, and who may depend on it.
-const CONFINED: [(&str, &[&str]); 8] = [
+const CONFINED: [(&str, &[&str]); 12] = [
     ("wasmtime", &["gestalt-runtime-wasm"]),
+    // What walls are made of: there is one place that builds them.
+    ("caps", &["gestalt-confine"]),
+    ("landlock", &["gestalt-confine"]),
+    ("libc", &["gestalt-confine"]),
+    ("seccompiler", &["gestalt-confine"]),
     ("tonic", &["gestalt-proto", "gestalt-runtime-process"]),
     ("prost", &["gestalt-proto", "gestalt-runtime-process"]),
     ("axum", &["gestaltd"]),

@@ -7,7 +7,7 @@ use super::{assert_none, root};
 use cargo_metadata::DependencyKind;
 
 /// Crates by whose help a name is resolved or a connection opened, and who may have them.
-const CLIENTS: [(&str, &[&str]); 13] = [
+const CLIENTS: [(&str, &[&str]); 14] = [
     ("async-std", &[]),
     ("attohttpc", &[]),
     ("curl", &[]),
@@ -16,11 +16,13 @@ const CLIENTS: [(&str, &[&str]); 13] = [
     ("hyper", &["gestalt-egress", "gestaltd"]),
     ("hyper-util", &["gestalt-egress", "gestalt-runtime-process", "gestaltd"]),
     ("isahc", &[]),
+    // For signals, limits, locks and ways of opening files; in cells for namespaces as well. Its sockets are a door below.
+    ("nix", &["gestalt-confine", "gestalt-runtime-process", "gestalt-runtime-wasm", "gestaltd"]),
     ("quinn", &[]),
     ("reqwest", &["gestalt-egress"]),
-    // For the priority and the clock of a thread; and for handing over a descriptor, and the interface of a network in
-    // which there is nothing else.
-    ("rustix", &["gestalt-runtime-process", "gestalt-runtime-wasm"]),
+    // For the priority and the clock of a thread; and in cells for mounts, for handing over a descriptor, and for the
+    // interface of a network in which there is nothing else.
+    ("rustix", &["gestalt-confine", "gestalt-runtime-wasm"]),
     ("socket2", &[]),
     ("tokio-rustls", &["gestalt-egress"]),
     ("ureq", &[]),
@@ -34,7 +36,7 @@ const DOORS: [(&str, &[&str]); 17] = [
     ("to_socket_addrs", &["host/crates/egress/src/resolve.rs"]),
     ("lookup_host", &[]),
     ("getaddrinfo", &[]),
-    ("rustix::net", &["runtime-process/src/sandbox/handover.rs", "runtime-process/src/sandbox/loopback.rs"]),
+    ("rustix::net", &["host/crates/confine/src/handover.rs", "host/crates/confine/src/loopback.rs"]),
     ("libc::connect", &[]),
     ("libc::socket", &[]),
     ("sys::socket", &[]),
@@ -45,10 +47,10 @@ const DOORS: [(&str, &[&str]); 17] = [
     ("client::legacy", &[]),
     ("Endpoint::connect", &[]),
     (".connect_lazy(", &[]),
-    // Listeners: the daemon's doors, those a verification waits at, and a proxy's in a network of its app's own.
+    // Listeners: the daemon's doors, those a verification waits at, and a proxy's in a network of its cell's own.
     (
         "TcpListener::bind",
-        &["host/src/ingress/http/server.rs", "host/src/verify/trial.rs", "runtime-process/src/sandbox/loopback.rs"],
+        &["host/src/ingress/http/server.rs", "host/src/verify/trial.rs", "host/crates/confine/src/loopback.rs"],
     ),
 ];
 

@@ -2,6 +2,7 @@
 
 use super::confine::Unconfined;
 use super::launch;
+use super::patience::{PAUSE, patiently};
 use super::runtimes::Runtimes;
 use gestalt_config::{App, Deployment};
 use gestalt_confine::Confiner;
@@ -58,7 +59,7 @@ pub(super) fn launch(stage: Stage, apps: Arc<Apps>) -> JoinSet<()> {
         let (stage, apps, app) = (stage.clone(), apps.clone(), app.clone());
         tasks.spawn(async move {
             let started = Instant::now();
-            let state = match launch::app(&stage, &apps, &app).await {
+            let state = match patiently(&app.name, PAUSE, || launch::app(&stage, &apps, &app)).await {
                 Ok(executor) => {
                     tracing::info!(app = %app.name, elapsed = ?started.elapsed(), "app is up");
                     AppState::Up(executor)

@@ -19,6 +19,7 @@ mod hybrid;
 mod launch;
 mod listen;
 mod package;
+mod patience;
 mod reload;
 mod runtimes;
 mod secrets;

@@ -31,7 +31,7 @@ pub(super) async fn choose(stage: &Stage, app: &App, manifest: &Manifest) -> any
         bail!("a runtime from a package is not available yet");
     }
     if let Some(artifact) = artifact(manifest, wants_wasm) {
-        let prepared = prepare(stage, app, only(package.clone(), artifact)).await.context("preparing the package")?;
+        let prepared = prepare(stage, app, only(package.clone(), artifact)).await.map_err(PrepareError::told)?;
         if is_wasm(&prepared.command.program)? {
             return placed_component(stage, app, prepared.command.program);
         }
@@ -49,7 +49,7 @@ pub(super) async fn choose(stage: &Stage, app: &App, manifest: &Manifest) -> any
         {
             Ok(Code::None)
         }
-        Err(error) => Err(error).context("preparing the package"),
+        Err(error) => Err(error.told()),
     }
 }
 
@@ -122,6 +122,17 @@ enum PrepareError {
     /// It cannot be confined.
     #[error("{0:#}")]
     Cell(anyhow::Error),
+}
+
+impl PrepareError {
+    /// The error itself, and not this one around it: who starts the app looks for what may pass.
+    fn told(self) -> anyhow::Error {
+        let error = match self {
+            Self::Process(error) => error.into(),
+            Self::Cell(error) => error,
+        };
+        error.context("preparing the package")
+    }
 }
 
 impl From<anyhow::Error> for PrepareError {

@@ -106,7 +106,7 @@ async fn build<F: Future<Output = ()>>(
 }
 
 /// The whole environment of a confined build: where tools are and may keep what they fetch, and what the package's own step
-/// says. None of the daemon's but its `PATH`.
+/// says. None of the daemon's but `PATH`, `LANG` and the place of rustup.
 fn environment(site: &Site, step: &BTreeMap<String, String>) -> BTreeMap<OsString, OsString> {
     let mut env: BTreeMap<OsString, OsString> = BTreeMap::new();
     for name in ["PATH", "LANG"] {

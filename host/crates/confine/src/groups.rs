@@ -147,8 +147,11 @@ fn settings(controller: &str, is_unified: bool, limits: &Limits) -> Vec<(&'stati
     }
 }
 
+/// The directory of this process' group in a hierarchy, its controllers, and whether it is the unified one.
+type Hierarchy = (PathBuf, Vec<&'static str>, bool);
+
 /// The directories this process' groups are, with the controllers of each.
-fn places(own: &str, mounts: &str) -> Result<Vec<(PathBuf, Vec<&'static str>, bool)>, String> {
+fn places(own: &str, mounts: &str) -> Result<Vec<Hierarchy>, String> {
     let mut found: BTreeMap<PathBuf, (Vec<&'static str>, bool)> = BTreeMap::new();
     let unified = mounted(mounts, "cgroup2", None).zip(path_of(own, None));
     let unified = unified.map(|((at, root), path)| below(&at, &root, &path));
