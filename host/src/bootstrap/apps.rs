@@ -3,6 +3,7 @@
 use super::confine::Unconfined;
 use super::launch;
 use super::runtimes::Runtimes;
+use crate::sandboxes::Sandboxes;
 use gestalt_config::{App, Deployment};
 use gestalt_confine::Confiner;
 use gestalt_core::service::HostServices;
@@ -24,6 +25,8 @@ pub(super) struct Stage {
     /// The binary that confines native processes.
     pub(super) worker: PathBuf,
     pub(super) unconfined: Arc<Mutex<Unconfined>>,
+    /// How each is confined, for operators.
+    pub(super) sandboxes: Arc<Sandboxes>,
     /// Made when the first process is to be confined.
     pub(super) confiner: OnceCell<Arc<Confiner>>,
 }
