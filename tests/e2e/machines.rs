@@ -59,6 +59,34 @@ assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(progra
 os.execvp(sys.argv[1], sys.argv[1:])
 "#;
 
+/// The same for new users alone: a container's root may have the rest.
+fn profile_against_users() -> String {
+    let users = "code = [(0x20, 0, 0, 0), (0x15, 0, 3, calls[0]), (0x20, 0, 0, 16), (0x45, 0, 1, 0x10000000)]\n\
+                 code += [(0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7fff0000)]\n";
+    let mut lines: Vec<&str> = PROFILE.lines().filter(|line| !line.starts_with("code ")).collect();
+    let at = lines.iter().position(|line| line.starts_with("text")).unwrap();
+    lines.insert(at, users);
+    lines.join("\n")
+}
+
+/// Root needs no users of its own for a whole sandbox, and none of its mounts are seen outside.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_without_new_users_confines_all_the_same() {
+    if !nix::unistd::getuid().is_root() {
+        return;
+    }
+    let profile = profile_against_users();
+    let shared = ["unshare", "-m", "--propagation", "shared", "python3", "-c", &profile];
+    let (served, public, operators) = served("", &shared).await;
+    let mounts = || std::fs::read_to_string(format!("/proc/{}/mountinfo", served.pid())).unwrap();
+    assert_eq!(public.call("required", "echo", "{}").await.code(), 200, "{}", served.log());
+    assert_eq!(listed(&operators, "required").await["sandbox"]["state"], "whole");
+    let covered = |line: &str| line.contains(" - tmpfs tmpfs ") && line.contains("size=1024k");
+    assert!(!mounts().lines().any(covered), "{}", mounts());
+    served.signal(Signal::SIGTERM);
+    assert_eq!(served.exit().await.status.code(), Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_missing_is_told_to_operators_and_to_nobody_else() {
     let profile: &[&str] = &["python3", "-c", PROFILE];
@@ -161,10 +189,11 @@ async fn a_full_or_sealed_place_for_artifacts_is_named() {
     }
 }
 
-/// A full or sealed `/tmp` is nobody's: a cell has its own, and the daemon's sockets find another place or are named.
+/// A sealed `/tmp` is not a cell's, which has its own; the daemon's sockets find another place, or what is sealed is named.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sealed_tmp_does_not_weaken_a_cell() {
-    let script = "mount -t tmpfs -o size=4k none /var/tmp/nowhere 2>/dev/null; mount --bind /tmp /tmp; mount -o remount,bind,ro /tmp";
+    let script =
+        "mount --bind /tmp /tmp && mount -t tmpfs none \"$DAEMON_DIR/artifacts\" && mount -o remount,bind,ro /tmp";
     let (served, public, operators) = served(script, &["unshare", "-Urm"]).await;
     for app in ["required", "best-effort"] {
         let told = listed(&operators, app).await;

@@ -4,6 +4,7 @@ use super::confine::Unconfined;
 use super::launch;
 use super::runtimes::Runtimes;
 use crate::sandboxes::Sandboxes;
+use anyhow::Context;
 use gestalt_config::{App, Deployment};
 use gestalt_confine::Confiner;
 use gestalt_core::service::HostServices;
@@ -33,9 +34,13 @@ pub(super) struct Stage {
 
 impl Stage {
     /// A directory of this app's own for what is generated for it. Made if missing.
-    pub(super) fn cache(&self, app: &App) -> std::io::Result<PathBuf> {
+    ///
+    /// # Errors
+    /// When it cannot be made, as on a disk that is full or sealed.
+    pub(super) fn cache(&self, app: &App) -> anyhow::Result<PathBuf> {
         let dir = self.deployment.server.artifacts_dir.join("cache").join("apps").join(app.name.as_str());
-        std::fs::create_dir_all(&dir)?;
+        std::fs::create_dir_all(&dir)
+            .with_context(|| format!("cannot make {} (below server.artifactsDir)", dir.display()))?;
         Ok(dir)
     }
 }
