@@ -292,3 +292,46 @@ impl Seen {
         parts.join("; ")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_attempt_that_works_is_no_wall() {
+        let open: SocketAddr = "127.0.0.1:1".parse().unwrap();
+        let seen = |report: Value| Seen { report: Ok(report), asked: vec![], arrived: vec![], records: vec![] };
+        let names = || Expect::Only(vec!["A".into(), "B".into()]);
+        for (expect, report, holds) in [
+            (Expect::Fails(&["EPERM"]), json!({"error": "EPERM"}), true),
+            (Expect::Fails(&["EPERM"]), json!({"error": "ENOENT"}), false),
+            (Expect::Fails(&["EPERM"]), json!({"done": "made"}), false),
+            (Expect::Unread, json!({"error": "ENOENT"}), true),
+            (Expect::Unread, json!({"done": 0}), true),
+            (Expect::Unread, json!({"done": 7}), false),
+            (Expect::Unread, json!({"done": ["192.0.2.1"]}), false),
+            (Expect::Works, json!({"done": 7}), true),
+            (Expect::Works, json!({"done": 0}), false),
+            (Expect::Works, json!({"error": "EACCES"}), false),
+            (names(), json!({"done": ["B", "A"]}), true),
+            (names(), json!({"done": ["A", "B", "KEY"]}), false),
+            (Expect::AtMost(9, "EAGAIN"), json!({"done": {"count": 9, "end": "EAGAIN"}}), true),
+            (Expect::AtMost(9, "EAGAIN"), json!({"done": {"count": 10, "end": "EAGAIN"}}), false),
+            (Expect::AtMost(9, "EAGAIN"), json!({"done": {"count": 9, "end": null}}), false),
+            // Without a record, and without anybody who heard of it.
+            (Expect::Refused(403, &["host_not_allowed"]), json!({"done": {"status": 403}}), false),
+            (Expect::Prohibited, json!({"done": {"status": 403}}), false),
+            (Expect::Reached, json!({"done": {"status": 200}}), false),
+            (Expect::Unheard, json!({"done": {"status": 200}}), false),
+        ] {
+            assert_eq!(seen(report.clone()).is(&expect, open), holds, "{expect:?}: {report}");
+            let heard = Seen { asked: vec!["evil.invalid".into()], ..seen(report) };
+            assert!(!heard.is(&expect, open), "{expect:?}, and a name server was asked");
+        }
+        let silent = Seen { report: Err("no report".into()), ..seen(Value::Null) };
+        for expect in [Expect::Fails(&["EPERM"]), Expect::Unread, Expect::Works, names()] {
+            assert!(!silent.is(&expect, open), "{expect:?}: nobody knows");
+        }
+    }
+}
