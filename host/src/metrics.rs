@@ -3,6 +3,7 @@
 //! A family `x` is a counter `x.count`, a counter `x.error_count` and a histogram `x.duration` in seconds. Labels only
 //! ever hold names of the deployment and words of this file: what callers and apps write has no bound.
 
+use crate::sandboxes::{Sandbox, State};
 use anyhow::Context;
 use gestalt_core::metrics::{Event, Meter};
 use gestalt_core::{AppName, Origin};
@@ -25,6 +26,8 @@ pub struct Metrics {
     breaker: Gauge<u64>,
     compile: Histogram<f64>,
     egress: Counter<u64>,
+    sandbox_state: Gauge<u64>,
+    sandbox_missing: Gauge<u64>,
 }
 
 /// Count, errors and duration of one kind of thing.
@@ -53,6 +56,7 @@ impl Metrics {
         let provider = SdkMeterProvider::builder().with_reader(exporter).with_resource(resource).build();
         let meter = provider.meter("gestaltd");
         let counter = |name: &'static str, says| meter.u64_counter(name).with_description(says).build();
+        let gauge = |name: &'static str, says| meter.u64_gauge(name).with_description(says).build();
         let seconds = |name: &'static str, says| {
             meter.f64_histogram(name).with_unit("s").with_boundaries(SECONDS.into()).with_description(says).build()
         };
@@ -65,12 +69,11 @@ impl Metrics {
             limit: counter("gestaltd.limit.count", "Bounds that an app reached."),
             connections: counter("gestaltd.connection.limit.count", "Bounds of a listener that clients reached."),
             trap: counter("gestaltd.wasm.trap.count", "Components that trapped."),
-            breaker: meter
-                .u64_gauge("gestaltd.wasm.breaker.open")
-                .with_description("1 while an app's circuit breaker turns calls away.")
-                .build(),
+            breaker: gauge("gestaltd.wasm.breaker.open", "1 while an app's circuit breaker turns calls away."),
             compile: seconds("gestaltd.wasm.compile.duration", "Making a component ready to run."),
             egress: counter("gestaltd.egress.count", "Outgoing requests of apps."),
+            sandbox_state: gauge("gestaltd.sandbox.state", "1 for how far a native app's sandbox goes."),
+            sandbox_missing: gauge("gestaltd.sandbox.missing", "1 for a wall that a native app's sandbox lacks."),
             registry,
             _provider: provider,
         })
@@ -82,6 +85,19 @@ impl Metrics {
     /// When the encoder refuses what was gathered.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+impl Metrics {
+    /// How far the sandbox of a native app goes, and what of it is missing.
+    pub fn sandbox(&self, app: &AppName, sandbox: &Sandbox) {
+        for state in State::ALL {
+            let labels = [provider(app), KeyValue::new("gestalt.state", state.as_str())];
+            self.sandbox_state.record(u64::from(state == sandbox.state), &labels);
+        }
+        for missing in &sandbox.missing {
+            self.sandbox_missing.record(1, &[provider(app), KeyValue::new("gestalt.wall", missing.wall)]);
+        }
     }
 }
 
@@ -181,6 +197,8 @@ mod tests {
         {
             metrics.record(Event::Egress { app: app.clone(), denied, observed });
         }
+        let means = gestalt_confine::Means { filter: Some("no seccomp".into()), ..gestalt_confine::Means::all() };
+        metrics.sandbox(&app, &Sandbox::of(&means));
         let text = metrics.render().unwrap();
         let ok = r#"gestalt_connection_mode="none",gestalt_invocation_surface="http",gestalt_operation="issues.list",gestalt_provider="github",gestalt_result_status="200",gestalt_result_status_class="2xx",gestalt_transport="rest""#;
         for line in [
@@ -190,6 +208,9 @@ mod tests {
             r#"gestaltd_limit_count_total{gestalt_limit="memory",gestalt_provider="github"} 1"#,
             r#"gestaltd_connection_limit_count_total{gestalt_limit="headTimeout"} 1"#,
             r#"gestaltd_wasm_trap_count_total{gestalt_provider="github"} 1"#,
+            r#"gestaltd_sandbox_state{gestalt_provider="github",gestalt_state="partial"} 1"#,
+            r#"gestaltd_sandbox_state{gestalt_provider="github",gestalt_state="whole"} 0"#,
+            r#"gestaltd_sandbox_missing{gestalt_provider="github",gestalt_wall="system calls"} 1"#,
             r#"gestaltd_wasm_breaker_open{gestalt_provider="github"} 1"#,
             r#"gestaltd_wasm_compile_duration_seconds_count{gestalt_cached="false"} 1"#,
             r#"gestaltd_egress_count_total{gestalt_decision="allowed",gestalt_provider="github",gestalt_reason=""} 1"#,

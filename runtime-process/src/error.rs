@@ -119,6 +119,17 @@ pub enum ProcessError {
     },
 }
 
+impl ProcessError {
+    /// Whether it is worth trying again: the machine was short of something when the process was to be confined.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Sandbox { is_passing, .. } => *is_passing,
+            Self::Spawn { source, .. } => gestalt_confine::is_passing(source),
+            _ => false,
+        }
+    }
+}
+
 /// A path, whose parts a package may have named.
 fn shown(path: &Path) -> String {
     Foreign::phrase(&path.to_string_lossy()).to_string()

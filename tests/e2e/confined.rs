@@ -157,6 +157,17 @@ fn what_there_is_in_a_cell() {
                 "set -- /proc/[0-9]*; [ $# -le 2 ] && echo $$; cat /proc/1/environ /proc/1/maps /proc/1/mem 2>/dev/null | wc -c; readlink /proc/1/fd/* /proc/1/cwd /proc/1/exe | wc -l",
                 "2\n0\n0\n",
             ),
+            (
+                "the process above it",
+                "ls -d /proc/1 2>/dev/null || echo hidden",
+                if getuid().is_root() { "/proc/1\n" } else { "hidden\n" },
+            ),
+            ("roots", "cut -d' ' -f5 /proc/self/mountinfo | grep -cx /; ls /.. | grep -cx boot", "1\n0\n"),
+            (
+                "programs in what the kernel makes",
+                "cp /bin/true /dev/shm/x && /dev/shm/x && echo runs; for d in /proc /dev/null; do grep -q \" $d ro,nosuid[^ ]*noexec\" /proc/self/mountinfo && echo $d; done",
+                "runs\n/proc\n/dev/null\n",
+            ),
             ("devices", "ls /dev | tr '\\n' ' '", "fd full null random shm stderr stdin stdout urandom zero "),
             ("priority", "[ $(nice) -ge 0 ] && echo so; nice -n -5 true 2>/dev/null; echo", "so\n\n"),
             ("mask of new files", "umask", "0022\n"),
@@ -374,6 +385,52 @@ fn a_passing_want_refuses_and_weakens_nothing() {
             assert!(error.is_passing() && wrote.is_empty(), "{limit}: {error}: {wrote}");
         }
         assert_eq!(run(&confiner, shell("echo ran")).wrote, "ran\n");
+        // A machine that is short from the start on: what it can do is not known, and it is not taken for one that cannot.
+        if !getuid().is_root() {
+            let (_keep, dir) = directory();
+            let worker = dir.join("worker");
+            let text = format!("#!/bin/sh\nexec prlimit --nproc=1 {:?} \"$@\"\n", gestaltd());
+            std::fs::write(&worker, text).unwrap();
+            std::fs::set_permissions(&worker, PermissionsExt::from_mode(0o755)).unwrap();
+            let error = RUNTIME.block_on(Confiner::find_out(&worker)).unwrap_err();
+            assert!(error.is_passing() && error.to_string().contains("second process"), "{error}");
+        }
+    });
+}
+
+/// W2: what a daemon happens to be started with, nobody in a cell is.
+#[test]
+fn what_a_daemon_is_started_with_does_not_come_through() {
+    as_root_and_as_an_ordinary_user("what_a_daemon_is_started_with_does_not_come_through", || {
+        let (_keep, dir) = directory();
+        let (worker, marked) = (dir.join("worker"), dir.join("marked"));
+        std::fs::create_dir(&marked).unwrap();
+        let text = format!(
+            "#!/bin/sh\numask 077\ncd {marked:?}\nexec python3 -c 'import os, signal, sys\n\
+             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGCHLD])\n\
+             os.execv(sys.argv[1], sys.argv[1:])' {:?} \"$@\" 7<{:?}\n",
+            gestaltd(),
+            worker
+        );
+        std::fs::write(&worker, text).unwrap();
+        std::fs::set_permissions(&worker, PermissionsExt::from_mode(0o755)).unwrap();
+        let confiner = RUNTIME.block_on(Confiner::find_out(&worker)).unwrap();
+        let script =
+            "umask; pwd; ls /proc/self/fd | tr '\\n' ' '; grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -d '\\n'";
+        let ended = run(&confiner, shell(&script.replace("\\\\", "\\")));
+        let (before, signals) = ended.wrote.split_once("Sig").unwrap();
+        assert_eq!(before, "0022\n/\n0 1 2 3 ", "{ended:?}");
+        assert!(signals.starts_with("Blk:\t0000000000000000"), "{ended:?}");
+        RUNTIME.block_on(async {
+            let (mut command, gate) = confiner.gate(shell("sleep 1000")).unwrap();
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+            drop(command);
+            let pid = child.id().unwrap();
+            let passage = gate.pass(Some(pid)).await.unwrap();
+            assert_eq!(std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap(), Path::new("/"), "the gate's directory");
+            child.kill().await.unwrap();
+            drop(passage);
+        });
     });
 }
 

@@ -1,5 +1,5 @@
 use gestalt_tests::examples::{File, app, manifest, package};
-use gestalt_tests::{root, run};
+use gestalt_tests::{gestaltd, root, run};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Output;
@@ -101,16 +101,80 @@ async fn an_observed_app_has_no_boundary() {
     assert!(text.contains("There is no boundary") && text.contains("observe"), "{text}");
 }
 
-/// A process of the machine is not confined, and that is said.
-#[tokio::test]
-async fn a_native_app_has_no_boundary() {
-    let dir = tempfile::tempdir().unwrap();
+/// A native package in `dir` away from the places that a cell makes itself, and a configuration with it as `native`, another
+/// app, and what else there is in `server` and the entry.
+fn native(dir: &Path, server: &str, egress: &str) -> String {
     let files = [File { name: "run.sh", text: "sleep 1" }];
-    let native = package(&dir.path().join("native"), "run: {command: [sh, run.sh]}\nspec: {}\n", &files);
-    let output = verify(&[native.to_str().unwrap()]).await;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(code(&output), 1, "{text}");
-    assert!(text.contains("There is no boundary") && text.contains("process of this machine"), "{text}");
+    let packages =
+        ["native", "other"].map(|name| package(&dir.join(name), "run: {command: [sh, run.sh]}\nspec: {}\n", &files));
+    let (own, other) = (app("native", &packages[0], egress), app("other", &packages[1], ""));
+    let (key, config) = ("5e".repeat(32), dir.join("config.yaml"));
+    let text = format!("apiVersion: gestaltd.config/v6\nserver: {{encryptionKey: {key}{server}}}\napps:\n{own}{other}");
+    std::fs::write(&config, text).unwrap();
+    config.to_str().unwrap().to_owned()
+}
+
+/// A native app is attacked from inside of its own cell, under its own rules or a sample of some.
+#[tokio::test]
+async fn a_native_app_is_attacked_in_its_own_cell() {
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    for (server, egress) in [
+        ("", "egress: {allowedHosts: ['*.example.org', api.example.com], sandbox: required}"),
+        (", egress: {defaultAction: deny}", ""),
+    ] {
+        let config = native(dir.path(), server, egress);
+        let output = verify(&["native", "--config", &config, "--json"]).await;
+        let report = report(&output);
+        assert_eq!((code(&output), &report["holds"], broken(&report)), (0, &json!(true), vec![]));
+        let attempts = report["attempts"].as_array().unwrap();
+        let ids: std::collections::BTreeSet<_> = attempts.iter().map(|a| a["id"].as_str().unwrap()).collect();
+        for id in ["N01", "N02", "N05", "N06", "N07", "N14", "N15", "N16", "N17", "N19", "A02", "D01", "N12"] {
+            assert!(ids.contains(id), "{id}: {ids:?}");
+        }
+        let reached = attempts.iter().filter(|a| a["seen"].as_str().unwrap().contains("connected to")).count();
+        assert_eq!(reached > 0, server.is_empty(), "{report:#}");
+        assert!(attempts.len() >= if server.is_empty() { 65 } else { 45 }, "{}", attempts.len());
+    }
+    let package = dir.path().join("native");
+    let by_itself = report(&verify(&[package.to_str().unwrap(), "--json"]).await);
+    assert_eq!((&by_itself["holds"], broken(&by_itself)), (&json!(true), vec![]));
+}
+
+/// What is shown to an app on purpose it can read, and so nothing holds that is said of it: the trial tells a wall from none.
+#[tokio::test]
+async fn an_attempt_that_works_is_told() {
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    let config = native(dir.path(), "", "egress: {allowedHosts: [api.example.com], mode: observe}");
+    let output = verify(&["native", "--config", &config, "--json"]).await;
+    let report = report(&output);
+    assert_eq!((code(&output), &report["holds"]), (1, &json!(false)));
+    let broken: Vec<_> = broken(&report).iter().map(|attempt| attempt["id"].as_str().unwrap().to_owned()).collect();
+    assert!(broken.contains(&"A02".to_owned()) && !broken.iter().any(|id| id == "N16"), "{report:#}");
+}
+
+/// Where nothing confines a process, nothing holds, and the report says why.
+#[tokio::test]
+async fn a_native_app_without_a_sandbox_has_no_boundary() {
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    let poor = "echo 0 > /proc/sys/user/max_net_namespaces";
+    for (egress, script, why) in [
+        ("egress: {allowedHosts: [api.example.com], sandbox: 'off'}", "", "egress.sandbox is off"),
+        ("egress: {sandbox: required}", "", "the default is to allow"),
+        (
+            "egress: {allowedHosts: [api.example.com], sandbox: required}",
+            poor,
+            "would not be started: this machine lacks",
+        ),
+        ("egress: {allowedHosts: [api.example.com]}", poor, "the machine's network: this machine lacks namespaces"),
+    ] {
+        let config = native(dir.path(), "", egress);
+        let mut command = std::process::Command::new("unshare");
+        command.args(["-Ur", "sh", "-c", &format!("{script}\nexec \"$@\""), "sh"]).arg(gestaltd());
+        let output = command.args(["provider", "verify-egress", "native", "--config", &config]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(code(&output), 1, "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains("There is no boundary") && text.contains(why), "{egress}: {text}");
+    }
 }
 
 /// A component that asks for what no app may have is not started, and the report says for what.

@@ -67,6 +67,11 @@ impl TestHost {
     ///
     /// With `RUST_LOG` set, the daemon's log is shown. `config` is merged over a base that listens on a free address, and lies in a directory of its own.
     pub async fn start(config: &str) -> Self {
+        Self::start_with_worker(config, &gestaltd()).await
+    }
+
+    /// The same with another program in the place of the binary that confines.
+    pub async fn start_with_worker(config: &str, worker: &Path) -> Self {
         if std::env::var_os("RUST_LOG").is_some() {
             gestaltd::telemetry::launch();
         }
@@ -74,7 +79,8 @@ impl TestHost {
         let files = write_config(dir.path(), config);
         let deployment = gestalt_config::load(&files, Mode::Strict, &ProcessEnv).unwrap_or_else(|e| panic!("{e}"));
         let (names, audit) = (Names::new(), Audit::new());
-        let options = Options { resolver: Some(names.clone()), audit: Some(audit.clone()), worker: Some(gestaltd()) };
+        let options =
+            Options { resolver: Some(names.clone()), audit: Some(audit.clone()), worker: Some(worker.to_owned()) };
         let daemon = Daemon::start(deployment, options).await.unwrap();
         daemon.ready().await;
         let client = Client::new(daemon.public_address());

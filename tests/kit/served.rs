@@ -2,7 +2,9 @@ use crate::host::{write_config, write_keys};
 use crate::{Client, PATIENCE, eventually, gestaltd};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::ffi::OsString;
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
 use tempfile::TempDir;
@@ -31,15 +33,33 @@ impl Served {
 
     /// The same with its files in this directory, in which something may be already.
     pub fn start_in(dir: TempDir, config: &str) -> Self {
+        Self::launch(dir, "", &[], config)
+    }
+
+    /// The same on a machine that is made poorer first: by `script`, which a shell runs before it becomes the daemon and in
+    /// which `$DAEMON_DIR` is the daemon's directory, and by `wrapper`, a command that runs the shell.
+    pub fn start_after(script: &str, wrapper: &[&str], config: &str) -> Self {
+        // Whoever the daemon is then may look into it.
+        let dir = tempfile::Builder::new().permissions(PermissionsExt::from_mode(0o755)).tempdir().unwrap();
+        Self::launch(dir, script, wrapper, config)
+    }
+
+    fn launch(dir: TempDir, script: &str, wrapper: &[&str], config: &str) -> Self {
         let files = write_config(dir.path(), config);
         let log = File::create(dir.path().join("log")).unwrap();
-        let child = Command::new(gestaltd())
-            .arg("serve")
+        let mut command: Vec<OsString> = wrapper.iter().map(Into::into).collect();
+        if !script.is_empty() {
+            command.extend(["sh", "-c", &format!("{script}\nexec \"$@\""), "sh"].map(OsString::from));
+        }
+        command.extend([gestaltd().into_os_string(), "serve".into()]);
+        let child = Command::new(&command[0])
+            .args(&command[1..])
             .args(files.iter().flat_map(|file| [Path::new("--config"), file]))
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
+            .env("DAEMON_DIR", dir.path())
             .kill_on_drop(true)
             .spawn()
             .unwrap();

@@ -28,20 +28,23 @@ const CLIENTS: [(&str, &[&str]); 14] = [
     ("ureq", &[]),
 ];
 
+/// The program that a verification runs in a native app's cell, to see that none of this works there.
+const ATTACKER: &str = "host/src/verify/attacker.rs";
+
 /// What opens a socket or resolves a name, and the files that may name it: each opens none that an app has a say in.
 const DOORS: [(&str, &[&str]); 17] = [
-    ("TcpStream::connect", &["host/crates/egress/src/connect.rs"]),
+    ("TcpStream::connect", &["host/crates/egress/src/connect.rs", ATTACKER]),
     ("TcpSocket", &[]),
-    ("UdpSocket", &["host/crates/egress/src/listeners.rs"]),
-    ("to_socket_addrs", &["host/crates/egress/src/resolve.rs"]),
+    ("UdpSocket", &["host/crates/egress/src/listeners.rs", ATTACKER]),
+    ("to_socket_addrs", &["host/crates/egress/src/resolve.rs", ATTACKER]),
     ("lookup_host", &[]),
     ("getaddrinfo", &[]),
     ("rustix::net", &["host/crates/confine/src/handover.rs", "host/crates/confine/src/loopback.rs"]),
     ("libc::connect", &[]),
     ("libc::socket", &[]),
-    ("sys::socket", &[]),
+    ("sys::socket", &[ATTACKER]),
     // Of the daemon's own children, in a private directory.
-    ("UnixStream::connect", &["runtime-process/src/instance.rs"]),
+    ("UnixStream::connect", &["runtime-process/src/instance.rs", ATTACKER]),
     ("UnixDatagram", &[]),
     ("HttpConnector", &[]),
     ("client::legacy", &[]),

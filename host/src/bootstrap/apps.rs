@@ -4,6 +4,8 @@ use super::confine::Unconfined;
 use super::launch;
 use super::patience::{PAUSE, patiently};
 use super::runtimes::Runtimes;
+use crate::sandboxes::Sandboxes;
+use anyhow::Context;
 use gestalt_config::{App, Deployment};
 use gestalt_confine::Confiner;
 use gestalt_core::service::HostServices;
@@ -25,15 +27,21 @@ pub(super) struct Stage {
     /// The binary that confines native processes.
     pub(super) worker: PathBuf,
     pub(super) unconfined: Arc<Mutex<Unconfined>>,
+    /// How each is confined, for operators.
+    pub(super) sandboxes: Arc<Sandboxes>,
     /// Made when the first process is to be confined.
     pub(super) confiner: OnceCell<Arc<Confiner>>,
 }
 
 impl Stage {
     /// A directory of this app's own for what is generated for it. Made if missing.
-    pub(super) fn cache(&self, app: &App) -> std::io::Result<PathBuf> {
+    ///
+    /// # Errors
+    /// When it cannot be made, as on a disk that is full or sealed.
+    pub(super) fn cache(&self, app: &App) -> anyhow::Result<PathBuf> {
         let dir = self.deployment.server.artifacts_dir.join("cache").join("apps").join(app.name.as_str());
-        std::fs::create_dir_all(&dir)?;
+        std::fs::create_dir_all(&dir)
+            .with_context(|| format!("cannot make {} (below server.artifactsDir)", dir.display()))?;
         Ok(dir)
     }
 }

@@ -66,12 +66,12 @@ pub(super) async fn check(stage: &Stage, app: &App, root: &Path) -> anyhow::Resu
 pub(super) async fn cell(stage: &Stage, app: &App, root: &Path, required: bool) -> anyhow::Result<Confine> {
     let confiner = stage.confiner.get_or_try_init(|| find_out(&stage.worker)).await?.clone();
     let forward = stage.egress.forward(app.name.clone(), app.egress.clone(), EgressLimits::default());
-    let view = view(stage, app, root)?;
+    let view = view(&stage.deployment, app, root)?;
     Ok(Confine { confiner, required, forward, view })
 }
 
 /// What the machine can do, said once.
-async fn find_out(worker: &Path) -> anyhow::Result<Arc<Confiner>> {
+pub(crate) async fn find_out(worker: &Path) -> anyhow::Result<Arc<Confiner>> {
     let confiner = Confiner::find_out(worker).await.context("finding out how processes can be confined here")?;
     let means = confiner.means();
     let (missing, bounds) = (means.missing().join("; "), means.bounds());
@@ -96,7 +96,7 @@ fn restricted(stage: &Stage, app: &App) -> Option<App> {
 }
 
 /// Whether there is anything the app may not reach.
-fn is_restricted(app: &App, deployment: &Deployment) -> bool {
+pub(crate) fn is_restricted(app: &App, deployment: &Deployment) -> bool {
     !app.egress.allowed.is_empty() || deployment.server.egress.default_action == Action::Deny
 }
 
@@ -113,7 +113,10 @@ const NAMED: [&str; 8] = [
 ];
 
 /// The package's own real directory, and what the operator shows the app.
-fn view(stage: &Stage, app: &App, root: &Path) -> anyhow::Result<View> {
+///
+/// # Errors
+/// When the app is to see what must not be shown.
+pub(crate) fn view(deployment: &Deployment, app: &App, root: &Path) -> anyhow::Result<View> {
     let package = root.canonicalize().with_context(|| root.display().to_string())?;
     if !may_be_shown(&package) {
         bail!(
@@ -150,7 +153,7 @@ fn view(stage: &Stage, app: &App, root: &Path) -> anyhow::Result<View> {
     }
     read.sort();
     read.dedup();
-    Ok(View { read, write: Vec::new(), hide: hidden(stage, app), sockets: None })
+    Ok(View { read, write: Vec::new(), hide: hidden(deployment, app), sockets: None })
 }
 
 /// The toolchains that a build may use besides the system's: cargo's, where the daemon's user has it by rustup.
@@ -170,8 +173,7 @@ fn named_interpreters() -> [String; 2] {
 }
 
 /// What the daemon keeps to itself, and what is another app's, wherever it lies.
-fn hidden(stage: &Stage, app: &App) -> Vec<PathBuf> {
-    let deployment = &stage.deployment;
+fn hidden(deployment: &Deployment, app: &App) -> Vec<PathBuf> {
     let mut hidden = deployment.files();
     hidden.push(deployment.server.artifacts_dir.clone());
     hidden.extend(deployment.providers.secrets.entries.values().filter_map(|secrets| match secrets {

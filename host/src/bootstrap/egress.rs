@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Builds the daemon's part. `own` are the listeners no app may reach.
-pub(super) fn build(
+pub(crate) fn build(
     server: &Server,
     resolver: Arc<dyn Resolver>,
     sink: Arc<dyn audit::Sink>,

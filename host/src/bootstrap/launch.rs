@@ -5,16 +5,17 @@ use super::blind::{self, Blind};
 use super::confine;
 use super::hybrid::Hybrid;
 use super::package::{self, Code};
+use crate::sandboxes::Sandbox;
 use anyhow::{Context, anyhow, bail};
 use gestalt_config::manifest::app;
 use gestalt_config::{App, Manifest, Package, Runtime, WasmRuntime};
-use gestalt_core::egress::Outbound;
+use gestalt_core::egress::{self, Outbound};
 use gestalt_core::limits::EgressLimits;
 use gestalt_core::{Catalog, Executor, Parameter};
 use gestalt_declarative::{RestExecutor, RestLimits, RestOperation, RestSurface};
 use gestalt_invoke::{AppInfo, AppState, Apps};
 use gestalt_runtime_process::source::Prepared;
-use gestalt_runtime_process::{ProcessSpec, Timeouts, source};
+use gestalt_runtime_process::{Confine, ProcessSpec, Timeouts, source};
 use gestalt_runtime_wasm::AppSpec;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -124,6 +125,7 @@ async fn native(
     let env = package::environment(app);
     let Prepared { command, root } = prepared;
     let confine = confine::check(stage, app, &root).await?;
+    note(stage, app, confine.as_ref());
     let catalog = match catalog {
         Some(catalog) => catalog,
         None => {
@@ -145,6 +147,17 @@ async fn native(
         confine,
     };
     Ok(gestalt_runtime_process::launch(spec, stage.services.clone()).await?)
+}
+
+/// Tells operators how the app is confined, unless it is not to run that way.
+fn note(stage: &Stage, app: &App, confine: Option<&Confine>) {
+    let sandbox = match confine {
+        Some(confine) => Sandbox::of(confine.confiner.means()),
+        None => Sandbox::without(app.egress.sandbox == egress::Sandbox::Off),
+    };
+    if sandbox.missing.is_empty() || !confine.is_some_and(|confine| confine.required) {
+        stage.sandboxes.note(&app.name, sandbox);
+    }
 }
 
 /// A way out under the app's own policy.

@@ -13,8 +13,8 @@
 
 mod apps;
 mod blind;
-mod confine;
-mod egress;
+pub(crate) mod confine;
+pub(crate) mod egress;
 mod hybrid;
 mod launch;
 mod listen;
@@ -29,6 +29,7 @@ pub(crate) use runtimes::this_binary;
 use crate::audit::LogAudit;
 use crate::ingress::http::{Api, Server, management_router, public_router, refusing_router};
 use crate::metrics::Metrics;
+use crate::sandboxes::Sandboxes;
 use confine::Unconfined;
 use gestalt_config::Deployment;
 use gestalt_core::service::HostServices;
@@ -112,6 +113,7 @@ impl Daemon {
         let worker = options.worker.unwrap_or_else(this_binary);
         let runtimes = Arc::new(runtimes::Runtimes::new(deployment.clone(), worker.clone(), metrics.clone()));
         let unconfined = Arc::new(Mutex::new(Unconfined::new(deployment.clone())));
+        let sandboxes = Arc::new(Sandboxes::new(metrics.clone()));
         let stage = apps::Stage {
             deployment: deployment.clone(),
             egress: egress.clone(),
@@ -120,6 +122,7 @@ impl Daemon {
             base_url,
             worker,
             unconfined: unconfined.clone(),
+            sandboxes: sandboxes.clone(),
             confiner: tokio::sync::OnceCell::new(),
         };
         let launching = apps::launch(stage, apps);
@@ -127,7 +130,8 @@ impl Daemon {
 
         let running = TaskTracker::new();
         let secure = deployment.server.base_url.as_deref().is_some_and(|url| url.starts_with("https://"));
-        let api = Api { invoker: invoker.clone(), metrics: metrics.clone(), running: running.clone(), secure };
+        let api =
+            Api { invoker: invoker.clone(), metrics: metrics.clone(), sandboxes, running: running.clone(), secure };
         let (stop, mut servers) = (CancellationToken::new(), JoinSet::new());
         let (public, management) = (listeners.public_address, listeners.management_address);
         let (capacity, apart) = (listen::Capacity::find(&deployment.server)?, listeners.management.is_some());

@@ -7,6 +7,7 @@ mod provider;
 mod serve;
 mod validate;
 
+use crate::verify;
 use clap::{Parser, Subcommand};
 use gestalt_config::{Deployment, Mode, Problems, ProcessEnv, choose_files};
 use gestalt_core::foreign;
@@ -58,6 +59,12 @@ enum Command {
     /// Do what the daemon that started this says on standard input, confined.
     #[command(name = gestalt_confine::COMMAND, hide = true)]
     Confine,
+    /// Try one thing in a cell, and print what came of it.
+    #[command(name = verify::attacker::COMMAND, hide = true)]
+    Attack {
+        /// What to try, as JSON.
+        attempt: String,
+    },
 }
 
 /// What `validate` does besides.
@@ -115,6 +122,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match arguments.command {
         Some(Command::Version) => return version(),
         Some(Command::Confine) => return gestalt_confine::run(&[gestalt_runtime_wasm::COMPILING]),
+        Some(Command::Attack { attempt }) => return verify::attacker::run(&attempt),
         Some(Command::Serve(sources)) => serve::run(&sources),
         Some(Command::Config { command }) => config::run(&command),
         Some(Command::Provider(provider)) => return provider::run(provider),

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 pub(super) enum Provider {
     /// Try to get past egress.allowedHosts, and report what came of it.
     ///
-    /// Lists what the component can import and runs a corpus of attacks in this build under the app's own rules. Nothing
-    /// is sent to anybody, and the app's own code does not run. Exits with 0 when the boundary holds, with 1 when it does
+    /// Lists what the component can import and runs a corpus of attacks in this build under the app's own rules; for a
+    /// native app, in the app's own cell. Nothing is sent to anybody, and the app's own code does not run. Exits with 0 when the boundary holds, with 1 when it does
     /// not, and with 2 when there was nothing to verify.
     VerifyEgress {
         /// A component, a manifest or its directory; or an app of the configuration.

@@ -100,7 +100,7 @@ pub fn rows(subject: &Subject, places: Places) -> Vec<Row> {
 }
 
 /// A name the rules allow, if they allow any.
-fn allowed_name(subject: &Subject) -> Option<String> {
+pub(super) fn allowed_name(subject: &Subject) -> Option<String> {
     let name = |pattern: HostPattern| match pattern {
         HostPattern::Exact(host @ Host::Name(_)) if !host.is_localhost() => Some(host.to_string()),
         HostPattern::Exact(_) => None,
@@ -112,6 +112,14 @@ fn allowed_name(subject: &Subject) -> Option<String> {
         Policy::Nothing => None,
         Policy::Open => Some(NOBODYS[0].to_owned()),
     }
+}
+
+/// A name the rules do not allow, if there is one.
+pub(super) fn unlisted_name(subject: &Subject) -> Option<&'static str> {
+    if subject.policy() == Policy::Open {
+        return None;
+    }
+    NOBODYS.into_iter().find(|name| !subject.allows(name))
 }
 
 fn get(authority: &str) -> Value {
@@ -148,12 +156,8 @@ impl Rows<'_> {
 
     /// What is not on the list.
     fn unlisted(&mut self) {
-        let (reason, names) = match self.subject.policy() {
-            Policy::Listed => ("host_not_allowed", NOBODYS),
-            Policy::Nothing => ("default_deny", NOBODYS),
-            Policy::Open => return,
-        };
-        let Some(name) = names.into_iter().find(|name| !self.subject.allows(name)) else { return };
+        let Some(name) = unlisted_name(self.subject) else { return };
+        let reason = if self.subject.policy() == Policy::Nothing { "default_deny" } else { "host_not_allowed" };
         let denied = Expect::Denied { error: DENIED, reason };
         self.push("A02", "a name that is not listed", get(name), denied.clone());
         self.push("D01", "data in the labels of such a name", get(&format!("c2VjcmV0.{name}")), denied.clone());

@@ -1,5 +1,6 @@
 //! What came of a verification.
 
+use super::Tried;
 use super::interfaces::Component;
 use super::subject::{Form, Subject};
 use super::trial::Outcome;
@@ -57,10 +58,11 @@ pub struct Attempt {
 const OBSERVE: &str = "observe";
 
 impl Report {
-    pub(super) fn new(subject: &Subject, component: Option<Component>, outcomes: Vec<Outcome>) -> Self {
-        let attempts: Vec<Attempt> = outcomes
+    pub(super) fn new(subject: &Subject, component: Option<Component>, tried: Tried) -> Self {
+        let attempts: Vec<Attempt> = tried
+            .outcomes
             .into_iter()
-            .map(|Outcome { row, seen, holds }| Attempt { id: row.id, attack: row.attack, seen, holds })
+            .map(|Outcome { id, attack, seen, holds }| Attempt { id, attack, seen, holds })
             .collect();
         let rules = subject.rules();
         let observes = subject.observes();
@@ -79,12 +81,12 @@ impl Report {
                     .to_owned(),
             ),
             Form::Native => notes.push(
-                "It runs as a process of this machine. In the sandbox (egress.sandbox) it reaches what egress.allowedHosts \
-                 lists and no more, but for what goes on inside of TLS, which nobody sees; without, it has the machine's \
-                 network. Neither is what a component is held to, and this command does not try it."
+                "It runs as a process of this machine, in a cell. The attempts were made by a program in that cell; what \
+                 goes on inside of TLS with a listed host is seen by nobody, which is less than a component is held to."
                     .to_owned(),
             ),
         }
+        notes.extend(tried.notes);
         if observes {
             notes.push("egress.mode is observe: what the list refuses is recorded, and sent all the same.".to_owned());
         }
@@ -100,10 +102,7 @@ impl Report {
                 Form::Native => "native",
                 Form::Declarative => "declarative",
             },
-            holds: subject.is_confined()
-                && !observes
-                && !attempts.is_empty()
-                && attempts.iter().all(|attempt| attempt.holds),
+            holds: tried.is_whole && !observes && !attempts.is_empty() && attempts.iter().all(|attempt| attempt.holds),
             rules: Rules {
                 reaches: subject.policy().as_str(),
                 allowed_hosts: rules.allowed.into_iter().map(|entry| entry.text).collect(),

@@ -67,6 +67,10 @@ pub struct Subject {
     pub form: Form,
     /// Its component.
     pub component: Option<PathBuf>,
+    /// The directory of its package, if it is in one.
+    pub root: Option<PathBuf>,
+    /// The configuration as it is, with all that is in it.
+    pub whole: Deployment,
     /// A configuration with exactly one app, whose rules count.
     pub deployment: Deployment,
     /// Whether the rules are the app's own. Otherwise there is no entry for it, and a sample stands for one.
@@ -126,22 +130,23 @@ impl Subject {
         let manifest = Manifest::load(file).map_err(SubjectError::Manifest)?;
         let (form, component) = code(&manifest)?;
         let name = app.name.to_string();
-        Self::with(name, form, component, Some(app), deployment)
+        Self::with(name, form, component, Some(&manifest), Some(app), deployment)
     }
 
     fn of_package(name: String, manifest: &Manifest, deployment: Option<Deployment>) -> Result<Self, SubjectError> {
         let (form, component) = code(manifest)?;
-        Self::with(name, form, component, None, deployment)
+        Self::with(name, form, component, Some(manifest), None, deployment)
     }
 
     fn of_file(name: String, file: PathBuf, deployment: Option<Deployment>) -> Result<Self, SubjectError> {
-        Self::with(name, Form::Component, Some(file), None, deployment)
+        Self::with(name, Form::Component, Some(file), None, None, deployment)
     }
 
     fn with(
         name: String,
         form: Form,
         component: Option<PathBuf>,
+        manifest: Option<&Manifest>,
         app: Option<App>,
         deployment: Option<Deployment>,
     ) -> Result<Self, SubjectError> {
@@ -149,8 +154,10 @@ impl Subject {
         let sample = sample()?;
         let stand_in = sample.apps.values().next().cloned();
         let mut deployment = deployment.unwrap_or(sample);
+        let whole = deployment.clone();
+        let root = manifest.map(|manifest| manifest.root.clone());
         deployment.apps = app.or(stand_in).map(|app| (app.name.clone(), app)).into_iter().collect();
-        Ok(Self { name, form, component, deployment, is_configured })
+        Ok(Self { name, form, component, root, whole, deployment, is_configured })
     }
 
     /// The app whose rules count.
@@ -188,9 +195,13 @@ impl Subject {
         }
     }
 
-    /// Whether anything stands between its code and the network.
-    pub fn is_confined(&self) -> bool {
-        self.form != Form::Native
+    /// The directories of other apps' packages, as far as none of them holds its own.
+    pub fn neighbours(&self) -> Vec<PathBuf> {
+        let own = self.app().map(|app| &app.name);
+        let others = self.whole.apps.values().filter(|other| Some(&other.name) != own);
+        let dirs = others.filter_map(|other| other.source.manifest()?.parent()?.canonicalize().ok());
+        let root = self.root.as_ref().and_then(|root| root.canonicalize().ok());
+        dirs.filter(|dir| root.as_ref().is_none_or(|root| !root.starts_with(dir))).collect()
     }
 
     /// The wasm runtime it is placed on, or would be.

@@ -11,7 +11,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use gestalt_config::{Deployment, Runtime};
 use gestalt_core::audit::{Egress, Record, Sink};
-use gestalt_core::egress::{AllowedNetwork, AuditAllowed, AuditSettings};
+use gestalt_core::egress::{AllowedNetwork, AuditAllowed, AuditSettings, Settings};
 use gestalt_core::limits::Limits;
 use gestalt_core::{Origin, Params, Principal};
 use gestalt_egress::Resolver;
@@ -32,33 +32,35 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What became of one attempt.
 #[derive(Clone, Debug)]
 pub struct Outcome {
+    /// As in the catalogue.
+    pub id: &'static str,
     /// What was tried.
-    pub row: Row,
+    pub attack: &'static str,
     /// What the guest was told, what was recorded, and who heard of it.
     pub seen: String,
     /// Whether the boundary held.
     pub holds: bool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the world hears: questions, connections, records.
 #[derive(Default)]
-struct World {
-    names: Mutex<HashMap<String, Vec<Vec<IpAddr>>>>,
-    asked: Mutex<Vec<String>>,
-    arrived: Mutex<Vec<Arrival>>,
-    records: Mutex<Vec<Egress>>,
+pub(super) struct World {
+    pub(super) names: Mutex<HashMap<String, Vec<Vec<IpAddr>>>>,
+    pub(super) asked: Mutex<Vec<String>>,
+    pub(super) arrived: Mutex<Vec<Arrival>>,
+    pub(super) records: Mutex<Vec<Egress>>,
 }
 
 /// One connection to a listener of the trial.
 #[derive(Clone, Debug)]
-struct Arrival {
-    at: SocketAddr,
+pub(super) struct Arrival {
+    pub(super) at: SocketAddr,
     /// What came first, up to the end of a request's head.
-    head: String,
+    pub(super) head: String,
 }
 
 #[async_trait]
@@ -132,13 +134,7 @@ fn deployment(subject: &Subject, scratch: &Path, open: SocketAddr) -> anyhow::Re
 
     ours.server.public = (Ipv4Addr::LOCALHOST, 0).into();
     ours.server.artifacts_dir = scratch.to_owned();
-    let mut egress = subject.deployment.server.egress.clone();
-    egress.allowed_networks.push(AllowedNetwork { net: open.ip().into(), port: Some(open.port()) });
-    egress.proxy = None;
-    egress.dns.hosts.clear();
-    egress.dns.max_queries_per_minute = u32::MAX;
-    egress.audit = AuditSettings { max_records_per_minute: u32::MAX, allowed: AuditAllowed::All };
-    ours.server.egress = egress;
+    ours.server.egress = settings(subject, open);
     ours.server.default_runtime.clone_from(&subject.deployment.server.default_runtime);
     ours.runtimes.clone_from(&subject.deployment.runtimes);
     for runtime in ours.runtimes.values_mut() {
@@ -154,6 +150,17 @@ fn deployment(subject: &Subject, scratch: &Path, open: SocketAddr) -> anyhow::Re
         app.placement = placed.and_then(|app| app.placement.clone());
     }
     Ok(ours)
+}
+
+/// The subject's `server.egress`, as far as it counts, and a way to `open`.
+pub(super) fn settings(subject: &Subject, open: SocketAddr) -> Settings {
+    let mut egress = subject.deployment.server.egress.clone();
+    egress.allowed_networks.push(AllowedNetwork { net: open.ip().into(), port: Some(open.port()) });
+    egress.proxy = None;
+    egress.dns.hosts.clear();
+    egress.dns.max_queries_per_minute = u32::MAX;
+    egress.audit = AuditSettings { max_records_per_minute: u32::MAX, allowed: AuditAllowed::All };
+    egress
 }
 
 /// Times an operator can wait for, and no rate that one attempt could use up for the next.
@@ -193,7 +200,7 @@ impl Trial {
             holds = false;
             text += "; and the app is out of order";
         }
-        Outcome { row, seen: text, holds }
+        Outcome { id: row.id, attack: row.attack, seen: text, holds }
     }
 
     async fn call(&self, attempt: &Value) -> Seen {
@@ -289,20 +296,23 @@ impl Seen {
             },
             Err(message) => message.clone(),
         }];
-        parts.extend(self.records.iter().map(|record| match record.denied {
-            Some(reason) => format!("recorded as {}", reason.as_str()),
-            None => "recorded as allowed".to_owned(),
-        }));
-        if !self.asked.is_empty() {
-            parts.push(format!("asked for {}", self.asked.join(", ")));
-        }
-        parts.extend(self.arrived.iter().map(|arrival| format!("connected to {}", arrival.at)));
+        parts.extend(heard(&self.records, &self.asked, &self.arrived));
         parts.join("; ")
     }
 }
 
+/// What the world heard, in a few words each.
+pub(super) fn heard(records: &[Egress], asked: &[String], arrived: &[Arrival]) -> Vec<String> {
+    let told = records.iter().map(|record| match record.denied {
+        Some(reason) => format!("recorded as {}", reason.as_str()),
+        None => "recorded as allowed".to_owned(),
+    });
+    let asked = (!asked.is_empty()).then(|| format!("asked for {}", asked.join(", ")));
+    told.chain(asked).chain(arrived.iter().map(|arrival| format!("connected to {}", arrival.at))).collect()
+}
+
 /// A listener on loopback that remembers who came.
-async fn listen(world: Arc<World>) -> io::Result<SocketAddr> {
+pub(super) async fn listen(world: Arc<World>) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let at = listener.local_addr()?;
     tokio::spawn(async move {

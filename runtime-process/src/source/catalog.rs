@@ -4,7 +4,8 @@ use super::phase;
 use crate::confined::{Confine, Extent};
 use crate::environment::inherited;
 use crate::error::ProcessError;
-use crate::spec::AppCommand;
+use crate::executor::patiently;
+use crate::spec::{AppCommand, Timeouts};
 use gestalt_core::AppName;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -55,9 +56,13 @@ pub async fn export(
             super::read_regular(&written, MAX_CATALOG).map_err(|why| refused(&written, &why))?
         }
         Some(confine) => {
-            let extent = Extent { collect: Some(written.clone()), ..Extent::default() };
-            let (builder, threshold) = confine.prepare(app, command, all, extent)?;
-            let left = phase::run_confined("catalog", line, builder, threshold, TIMEOUT).await?;
+            let timeouts = Timeouts::default();
+            let left = patiently(app, &timeouts, || async {
+                let extent = Extent { collect: Some(written.clone()), ..Extent::default() };
+                let (builder, threshold) = confine.prepare(app, command, all.clone(), extent)?;
+                phase::run_confined("catalog", line.clone(), builder, threshold, TIMEOUT).await
+            });
+            let left = left.await?;
             left.map_err(|why| refused(&written, &why))?
         }
     };

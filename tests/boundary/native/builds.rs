@@ -83,14 +83,16 @@ pub(super) fn n61(_: &Site) {
         street.package(name, "build: {command: [sh, ./build.sh]}\nentrypoint: {artifactPath: app}\n", WHOLE);
         street.file(&format!("{name}/build.sh"), &format!("{make}\n"));
     }
-    for (name, make) in
-        [("project-link", format!("ln -s {secret} pyproject.toml")), ("project-pipe", "mkfifo pyproject.toml".to_owned())]
-    {
+    for (name, make) in [
+        ("project-link", format!("ln -s {secret} pyproject.toml")),
+        ("project-pipe", "mkfifo pyproject.toml".to_owned()),
+    ] {
         street.package(name, "build: {command: [sh, ./build.sh]}\n", WHOLE);
         street.file(&format!("{name}/build.sh"), &format!("{make}\n"));
     }
     // What stays behind could replace what was looked at.
-    let stays = "(setsid sh -c \"trap '' TERM INT HUP; while :; do sleep 1000; done\" >/dev/null 2>&1 &)\necho fine > made";
+    let stays =
+        "(setsid sh -c \"trap '' TERM INT HUP; while :; do sleep 1000; done\" >/dev/null 2>&1 &)\necho fine > made";
     built(&mut street, "stays", stays, WHOLE);
     let served = street.serve("");
     for (name, why) in [
@@ -195,13 +197,19 @@ pub(super) fn n62(_: &Site) {
 pub(super) fn n63(_: &Site) {
     let mut street = Street::new();
     // Everybody who builds says so where only builds write: in the cache of the package.
-    let script = "echo built >> \"$CARGO_HOME-log\"; cat \"$CARGO_HOME-log\" | wc -l > made; date +%N >> made; touch left";
+    let script =
+        "echo built >> \"$CARGO_HOME-log\"; cat \"$CARGO_HOME-log\" | wc -l > made; date +%N >> made; touch left";
     built(&mut street, "one", script, WHOLE);
     street.entry("two", &street.at("one/manifest.yaml"), WHOLE);
     street.file("one/input", "1");
     let before = listing(&street.at("one"));
     let served = street.serve("");
-    let made = |served: &Served| copies(served).iter().map(|copy| std::fs::read_to_string(copy.join("package/made")).unwrap()).collect::<Vec<_>>();
+    let made = |served: &Served| {
+        copies(served)
+            .iter()
+            .map(|copy| std::fs::read_to_string(copy.join("package/made")).unwrap())
+            .collect::<Vec<_>>()
+    };
     let first = made(&served);
     assert_eq!(first.len(), 1, "two entries of one package are built once");
     for name in ["one", "two"] {

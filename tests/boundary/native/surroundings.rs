@@ -112,7 +112,8 @@ pub(super) fn n47(_: &Site) {
         street.entry(&format!("{kind}-by-link"), &around.at("spelled").join(name), WHOLE);
     }
     let config = street.configuration("");
-    let secrets = format!("providers: {{secrets: {{local: {{source: file, config: {{dir: {:?}}}}}}}}}\n", root.join("secrets"));
+    let secrets =
+        format!("providers: {{secrets: {{local: {{source: file, config: {{dir: {:?}}}}}}}}}\n", root.join("secrets"));
     let served = RUNTIME.block_on(async { Served::start_in(dir, &format!("{config}{secrets}")) });
     settled(&served);
     for name in ["run", "run-by-link", "build", "build-by-link"] {
@@ -146,7 +147,8 @@ pub(super) fn n48(_: &Site) {
                 continue;
             }
             let run = "run: {command: [sh, ./serve.sh]}\n";
-            let (name, script) = (format!("{name}{suffix}"), format!("F=$GESTALT_APP_WRITE_CATALOG; export F\n{script}\n"));
+            let (name, script) =
+                (format!("{name}{suffix}"), format!("F=$GESTALT_APP_WRITE_CATALOG; export F\n{script}\n"));
             street.package(&name, run, entry);
             street.file(&format!("{name}/serve.sh"), &script);
         }
@@ -185,9 +187,7 @@ pub(super) fn n49(_: &Site) {
         street.file(&format!("{name}/serve.sh"), script);
     }
     let served = street.start("");
-    RUNTIME.block_on(eventually("both", || async {
-        (served.log().matches("stubborn").count() >= 2).then_some(())
-    }));
+    RUNTIME.block_on(eventually("both", || async { (served.log().matches("stubborn").count() >= 2).then_some(()) }));
     assert!(served.children().len() >= 6, "{:?}", served.children());
     stop(served);
 }
@@ -195,7 +195,8 @@ pub(super) fn n49(_: &Site) {
 /// What an operator shows an app besides its package.
 pub(super) fn n50(_: &Site) {
     let mut street = Street::new();
-    let script = "cat ../shown/x ../named/x; (echo y > ../shown/x) 2>/dev/null && echo wrote; cat ../home/secret; echo done";
+    let script =
+        "cat ../shown/x ../named/x; (echo y > ../shown/x) 2>/dev/null && echo wrote; cat ../home/secret; echo done";
     let root = street.at("");
     let shown = |paths: &[&str]| {
         let paths: Vec<_> = paths.iter().map(|path| format!("{:?}", root.join(path))).collect();

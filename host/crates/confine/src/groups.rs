@@ -19,7 +19,7 @@ const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 /// The period of the bound on processor time, in microseconds. The kernel's own default.
 const PERIOD: u64 = 100_000;
 
-/// Numbers the groups of this process.
+/// Numbers the groups of this process, and the directories they are in.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Where the daemon's groups are, by the directory they are made in.
@@ -58,7 +58,8 @@ impl Groups {
         for (dir, controllers, is_unified) in places {
             let dir = if is_unified { own_leaf(&dir)? } else { dir };
             sweep(&dir);
-            let dir = dir.join(format!("gestaltd-{}", std::process::id()));
+            // With a number: where two of these are in one process, neither removes the other's.
+            let dir = dir.join(format!("gestaltd-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
             make(&dir).map_err(|error| format!("not delegated: {}: {error}", dir.display()))?;
             parents.push(Parent { dir, controllers, is_unified });
         }
@@ -233,7 +234,8 @@ fn give_controllers(dir: &Path) -> Result<(), String> {
 fn sweep(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix("gestaltd-")).and_then(|pid| pid.parse::<u32>().ok());
+        let rest = name.to_str().and_then(|name| name.strip_prefix("gestaltd-"));
+        let pid = rest.and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
             for below in fs::read_dir(entry.path()).into_iter().flatten().flatten() {
                 let _ = fs::remove_dir(below.path());

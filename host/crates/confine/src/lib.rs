@@ -52,7 +52,7 @@ mod worker;
 pub use cell::Cell;
 pub use gate::{ConfineError, Confiner, Gate, Passage, work};
 pub use limits::{Limits, WorkLimits};
-pub use means::Means;
+pub use means::{Means, is_passing};
 pub use view::{HOME, Place, SOCKETS, View, is_system, may_be_shown};
 pub use worker::{Doors, Work};
 

@@ -46,15 +46,21 @@ impl Means {
 
     /// The walls that do not stand here, each with the reason. Under `required` there must be none of these.
     pub fn missing(&self) -> Vec<String> {
-        let named = |name: &str, why: &Option<String>| why.as_ref().map(|why| format!("{name}: {why}"));
-        let mut missing: Vec<String> = named("namespaces", &self.namespaces).into_iter().collect();
-        if self.has_namespaces() {
-            missing.extend(named("/proc", &self.processes));
-        } else if self.groups.is_some() {
-            missing.push("memory of the whole app: only that of each process is bounded".to_owned());
-        }
-        missing.extend(named("system calls", &self.filter));
-        missing
+        self.walls_missing().into_iter().map(|(wall, why)| format!("{wall}: {why}")).collect()
+    }
+
+    /// The same, with the names of the walls, of which there are few, apart from the reasons.
+    pub fn walls_missing(&self) -> Vec<(&'static str, &str)> {
+        let processes = self.processes.as_deref().filter(|_| self.has_namespaces());
+        let each = "only that of each process is bounded";
+        let memory = (!self.has_namespaces() && self.groups.is_some()).then_some(each);
+        let walls = [
+            ("namespaces", self.namespaces.as_deref()),
+            ("/proc", processes),
+            ("memory of the whole app", memory),
+            ("system calls", self.filter.as_deref()),
+        ];
+        walls.into_iter().filter_map(|(wall, why)| Some((wall, why?))).collect()
     }
 
     /// How the bounds for all of a cell are kept, in the words of the log.
@@ -68,7 +74,7 @@ impl Means {
 }
 
 /// Whether an error says what the machine is short of at the moment, and not what it cannot do.
-pub(crate) fn is_passing(error: &std::io::Error) -> bool {
+pub fn is_passing(error: &std::io::Error) -> bool {
     let passing = [nix::Error::EAGAIN, nix::Error::ENOMEM, nix::Error::EMFILE, nix::Error::ENFILE, nix::Error::EINTR];
     error.raw_os_error().is_some_and(|code| passing.contains(&nix::Error::from_raw(code)))
 }

@@ -91,6 +91,11 @@ mod tests {
             assert_eq!(flags.contains(MsFlags::MS_RDONLY), sealed, "{path} {options}");
             assert!(flags.contains(MsFlags::MS_NOSUID | MsFlags::MS_NODEV), "{path}");
         }
+        for (path, executable) in
+            [("/proc", false), ("/proc/sys", false), ("/dev", false), ("/tmp", true), ("/usr", true)]
+        {
+            assert_eq!(!flags(Path::new(path), "rw", &writable).contains(MsFlags::MS_NOEXEC), executable, "{path}");
+        }
         assert!(!flags(Path::new("/dev/null"), "rw", &[]).contains(MsFlags::MS_NODEV));
         assert!(flags(Path::new("/srv"), "rw,noexec", &[]).contains(MsFlags::MS_NOEXEC));
     }

@@ -94,7 +94,8 @@ pub(crate) fn made(kind: &str, options: &str) -> Result<Tree, Failure> {
         fsconfig_set_string(context.as_fd(), name, value).map_err(failed)?;
     }
     fsconfig_create(context.as_fd()).map_err(failed)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    // What each mount may be used for is decided when all of them are sealed.
+    let attributes = MountAttrFlags::empty();
     let mount = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(failed)?;
     Ok(Tree { mount, is_directory: true })
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! GET        /health, /ready, /metrics           management listener, or the public one when there is no other
-//! GET        /api/v1/apps                        (also /api/v1/integrations)
+//! GET        /api/v1/apps                        (also /api/v1/integrations; with more detail where operators ask)
 //! GET        /api/v1/apps/{name}/operations      (also /api/v1/integrations/{name}/operations)
 //! GET|POST   /api/v1/{app}/{operation}
 //! ```
@@ -24,6 +24,7 @@ pub use door::DoorSettings;
 pub use server::{Server, ServerError};
 
 use crate::metrics::Metrics;
+use crate::sandboxes::Sandboxes;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -42,6 +43,8 @@ pub struct Api {
     pub invoker: Invoker,
     /// What `/metrics` shows.
     pub metrics: Arc<Metrics>,
+    /// How native apps are confined.
+    pub sandboxes: Arc<Sandboxes>,
     /// Invocations under way, detached from the connections that asked for them.
     pub running: TaskTracker,
     /// Whether `server.baseUrl` is https, so that browsers may be told to insist on it.
@@ -56,9 +59,10 @@ const MAX_BODY: usize = 1 << 20;
 
 /// The routes of a listener that serves callers, and operators too when `operator` is set.
 pub fn public_router(api: Api, operator: bool) -> Router {
+    let list = if operator { get(apps::list_for_operators) } else { get(apps::list) };
     let router = Router::new()
-        .route("/api/v1/apps", get(apps::list))
-        .route("/api/v1/integrations", get(apps::list))
+        .route("/api/v1/apps", list.clone())
+        .route("/api/v1/integrations", list)
         .route("/api/v1/apps/{name}/operations", get(apps::operations))
         .route("/api/v1/integrations/{name}/operations", get(apps::operations))
         .route("/api/v1/{app}/{operation}", get(operation::get).post(operation::post))
@@ -69,7 +73,8 @@ pub fn public_router(api: Api, operator: bool) -> Router {
 
 /// The routes of a listener for operators only.
 pub fn management_router(api: Api) -> Router {
-    finish(operator::routes().fallback(answer::not_found), api)
+    let router = operator::routes().route("/api/v1/apps", get(apps::list_for_operators));
+    finish(router.fallback(answer::not_found), api)
 }
 
 /// The routes of connections that there is no place for: they are told why. Health is told all the same when `operator` is
