@@ -135,13 +135,6 @@ fn shown(path: &Path) -> String {
     Foreign::phrase(&path.to_string_lossy()).to_string()
 }
 
-impl ProcessError {
-    /// Whether the machine was short of something at the moment, so that the same start may do another time.
-    pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Sandbox { is_passing: true, .. })
-    }
-}
-
 /// The last of what a process wrote; displays as nothing when it wrote nothing, else line by line behind a bar, so that
 /// none of them passes for one of the daemon's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

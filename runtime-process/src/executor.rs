@@ -2,12 +2,11 @@ use crate::backoff::Backoff;
 use crate::error::ProcessError;
 use crate::instance::{Instance, Process};
 use crate::protocol::About;
-use crate::spec::{ProcessSpec, Timeouts};
+use crate::spec::ProcessSpec;
 use async_trait::async_trait;
 use gestalt_core::service::HostServices;
 use gestalt_core::{
-    AppName, Call, Catalog, Credential, ExecError, Executor, HttpSubjectRequest, Metadata, Reply, SubjectRef,
-    json_depth,
+    Call, Catalog, Credential, ExecError, Executor, HttpSubjectRequest, Metadata, Reply, SubjectRef, json_depth,
 };
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,9 +19,6 @@ use tokio_util::task::TaskTracker;
 
 /// Deepest parameters that an app can read: a level of JSON takes three of protobuf, whose libraries stop at a hundred.
 const MAX_DEPTH: usize = 32;
-
-/// How often a first start is tried while the machine is short of something. With the pauses in between these are seconds.
-const TRIES: u32 = 5;
 
 /// An app that runs as a child process, kept running by a supervisor.
 pub struct ProcessExecutor {
@@ -52,40 +48,11 @@ enum State {
 pub async fn launch(spec: ProcessSpec, services: HostServices) -> Result<Arc<ProcessExecutor>, ProcessError> {
     let spec = Arc::new(spec);
     let stop = CancellationToken::new();
-    let launched = patiently(&spec.app, &spec.timeouts, || Process::launch(&spec, &services, &stop));
-    let process = launched.await?;
+    let process = Process::launch(&spec, &services, &stop).await?;
     let (sender, state) = watch::channel(State::Up(Arc::clone(&process.instance)));
     let supervisor = Supervisor { spec: Arc::clone(&spec), services, state: sender, stop: stop.clone() };
     let supervisor = Mutex::new(Some(tokio::spawn(supervisor.run(process))));
     Ok(Arc::new(ProcessExecutor { spec, state, calls: TaskTracker::new(), stop, supervisor }))
-}
-
-/// Tries a start again while the machine is short of something for it: after growing pauses, a few times, and within the
-/// start-up budget. What is short is not worked around: whoever is to be confined is not started otherwise.
-///
-/// # Errors
-/// What the last try said, or the first that will not pass.
-pub(crate) async fn patiently<T, F: Future<Output = Result<T, ProcessError>>>(
-    app: &AppName,
-    timeouts: &Timeouts,
-    start: impl Fn() -> F,
-) -> Result<T, ProcessError> {
-    let until = Instant::now() + timeouts.startup;
-    let mut backoff = Backoff::new(timeouts);
-    let mut tries = 1;
-    loop {
-        let error = match start().await {
-            Err(error) if error.is_passing() && tries < TRIES => error,
-            other => return other,
-        };
-        let pause = backoff.pause(Duration::ZERO);
-        if Instant::now() + pause >= until {
-            return Err(error);
-        }
-        tracing::warn!(%app, %error, tries, ?pause, "the app's process could not be confined for the moment; trying again");
-        tokio::time::sleep(pause).await;
-        tries += 1;
-    }
 }
 
 impl ProcessExecutor {

@@ -4,8 +4,7 @@ use super::phase;
 use crate::confined::{Confine, Extent};
 use crate::environment::inherited;
 use crate::error::ProcessError;
-use crate::executor::patiently;
-use crate::spec::{AppCommand, Timeouts};
+use crate::spec::AppCommand;
 use gestalt_core::AppName;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -56,13 +55,9 @@ pub async fn export(
             super::read_regular(&written, MAX_CATALOG).map_err(|why| refused(&written, &why))?
         }
         Some(confine) => {
-            let timeouts = Timeouts::default();
-            let left = patiently(app, &timeouts, || async {
-                let extent = Extent { collect: Some(written.clone()), ..Extent::default() };
-                let (builder, threshold) = confine.prepare(app, command, all.clone(), extent)?;
-                phase::run_confined("catalog", line.clone(), builder, threshold, TIMEOUT).await
-            });
-            let left = left.await?;
+            let extent = Extent { collect: Some(written.clone()), ..Extent::default() };
+            let (builder, threshold) = confine.prepare(app, command, all, extent)?;
+            let left = phase::run_confined("catalog", line, builder, threshold, TIMEOUT).await?;
             left.map_err(|why| refused(&written, &why))?
         }
     };
