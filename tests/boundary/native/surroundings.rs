@@ -38,7 +38,7 @@ pub(super) fn n45(_: &Site) {
         let log = served.log();
         log.lines().any(|line| line.contains("app failed to start") && line.contains(&format!("app={name} ")))
     };
-    RUNTIME.block_on(eventually("all but those that wait", || async { done.iter().all(|n| failed(n)).then_some(()) }));
+    RUNTIME.block_on(eventually("all but those that wait", || async { done.iter().all(&failed).then_some(()) }));
     let spelled = reason(&served, "spelled");
     assert_eq!(spelled.matches("its-own").count(), 2, "{spelled}");
     for name in ["catalog", "icon", "manifest"] {
