@@ -81,6 +81,7 @@ async fn h18_nothing_is_left_in_memory_that_is_kept() {
 const HOARD: u64 = 512;
 
 /// Calls of one app after the other in one slot, while the kernel moves pages.
+#[expect(clippy::print_stderr, reason = "what was not looked at has to be seen by whoever ran it")]
 async fn while_pages_move(keep_memory: ByteSize) {
     let pool = PoolLimits { instances: 2, keep_memory, ..PoolLimits::default() };
     let dir = tempfile::tempdir().unwrap();
