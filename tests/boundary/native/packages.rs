@@ -51,11 +51,8 @@ pub(super) fn n40(_: &Site) {
     for name in ["preload", "audit", "entry", "build"] {
         let reason = reason(&served, name);
         assert!(reason.contains("in the program"), "{reason}");
-        let pids: Vec<u32> = reason
-            .split("loaded-by=")
-            .skip(1)
-            .map(|rest| rest.split('.').next().unwrap().parse().unwrap())
-            .collect();
+        let pids: Vec<u32> =
+            reason.split("loaded-by=").skip(1).map(|rest| rest.split('.').next().unwrap().parse().unwrap()).collect();
         // The first process there is the sandbox's own; those above have other numbers by far.
         assert!(!pids.is_empty() && pids.iter().all(|pid| (2..20).contains(pid)), "{name}: {pids:?}: {reason}");
     }
@@ -187,7 +184,8 @@ pub(super) fn n44(_: &Site) {
         (echo 0 > /proc/sys/vm/overcommit_memory) 2>/dev/null && echo wrote=kernel.";
     let home = street.at("home").display().to_string();
     let names = ["HOME", "TMPDIR", "XDG_CACHE_HOME", "GESTALT_X", "GESTALT_PROVIDER_SOCKET"];
-    for (name, place) in [("proc", "/proc"), ("usr", "/usr"), ("etc", "/etc"), ("house", &home), ("up", "/tmp/../etc")] {
+    for (name, place) in [("proc", "/proc"), ("usr", "/usr"), ("etc", "/etc"), ("house", &home), ("up", "/tmp/../etc")]
+    {
         let vars = variables(&names.map(|name| (name, place)));
         street.script(name, script, &format!(", {vars}"), WHOLE);
         street.script(&format!("{name}-entry"), script, "", &format!("{WHOLE}, {vars}"));

@@ -94,9 +94,9 @@ pub(super) fn n47(_: &Site) {
     symlink(&root, around.at("spelled")).unwrap();
     std::fs::create_dir(root.join("secrets")).unwrap();
     std::fs::write(root.join("secrets/x"), SECRET).unwrap();
-    let files = "base.yaml config.yaml secrets/x artifacts/cache/apps";
+    let files = "base.yaml config.yaml secrets/x artifacts/cache/wasm";
     let script = format!(
-        "for d in . {} {}; do for f in {files}; do cat $d/$f; ls $d/$f/; done; ls $d/artifacts; done 2>/dev/null | sed s/^/seen=/; echo done; exit 3\n",
+        "for d in . {} {}; do for f in {files}; do cat $d/$f; ls $d/$f/; done; done 2>/dev/null | sed s/^/seen=/; echo done; exit 3\n",
         root.display(),
         around.at("spelled").display()
     );
@@ -112,7 +112,8 @@ pub(super) fn n47(_: &Site) {
         street.entry(&format!("{kind}-by-link"), &around.at("spelled").join(name), WHOLE);
     }
     let config = street.configuration("");
-    let secrets = format!("providers: {{secrets: {{local: {{source: file, config: {{dir: {:?}}}}}}}}}\n", root.join("secrets"));
+    let secrets =
+        format!("providers: {{secrets: {{local: {{source: file, config: {{dir: {:?}}}}}}}}}\n", root.join("secrets"));
     let served = RUNTIME.block_on(async { Served::start_in(dir, &format!("{config}{secrets}")) });
     settled(&served);
     for name in ["run", "run-by-link", "build", "build-by-link"] {
@@ -146,7 +147,8 @@ pub(super) fn n48(_: &Site) {
                 continue;
             }
             let run = "run: {command: [sh, ./serve.sh]}\n";
-            let (name, script) = (format!("{name}{suffix}"), format!("F=$GESTALT_APP_WRITE_CATALOG; export F\n{script}\n"));
+            let (name, script) =
+                (format!("{name}{suffix}"), format!("F=$GESTALT_APP_WRITE_CATALOG; export F\n{script}\n"));
             street.package(&name, run, entry);
             street.file(&format!("{name}/serve.sh"), &script);
         }
@@ -181,12 +183,14 @@ pub(super) fn n49(_: &Site) {
         (setsid sh -c '(sleep 1000 &)' &)\necho stubborn\nwhile :; do sleep 1000; done\n";
     for (name, entry) in [("confined", WHOLE), ("free", "egress: {sandbox: 'off', allowedHosts: [allowed.test]}")] {
         street.package(name, "run: {command: [sh, ./serve.sh]}\n", entry);
-        street.file(&format!("{name}/catalog.yaml"), "name: x\noperations: []\n");
+        street.file(&format!("{name}/catalog.yaml"), "name: x\noperations:\n  - {id: x, method: POST}\n");
         street.file(&format!("{name}/serve.sh"), script);
     }
     let served = street.start("");
     RUNTIME.block_on(eventually("both", || async {
-        (served.log().matches("stubborn").count() >= 2).then_some(())
+        let log = served.log();
+        assert!(!log.contains("app failed to start"), "{log}");
+        (log.matches("stubborn").count() >= 2).then_some(())
     }));
     assert!(served.children().len() >= 6, "{:?}", served.children());
     stop(served);
@@ -195,7 +199,8 @@ pub(super) fn n49(_: &Site) {
 /// What an operator shows an app besides its package.
 pub(super) fn n50(_: &Site) {
     let mut street = Street::new();
-    let script = "cat ../shown/x ../named/x; (echo y > ../shown/x) 2>/dev/null && echo wrote; cat ../home/secret; echo done";
+    let script =
+        "cat ../shown/x ../named/x; (echo y > ../shown/x) 2>/dev/null && echo wrote; cat ../home/secret; echo done";
     let root = street.at("");
     let shown = |paths: &[&str]| {
         let paths: Vec<_> = paths.iter().map(|path| format!("{:?}", root.join(path))).collect();
@@ -211,7 +216,7 @@ pub(super) fn n50(_: &Site) {
     listener.set_nonblocking(true).unwrap();
     street.script("both", script, "", &both);
     for (name, entry) in [("proc", &proc), ("socket", &socket), ("pipe", &pipe), ("gone", &gone)] {
-        street.script(name, script, "", entry);
+        street.script(&format!("asks-{name}"), script, "", entry);
     }
     let served = street.serve("");
     let told = reason(&served, "both");
@@ -224,7 +229,7 @@ pub(super) fn n50(_: &Site) {
         ("pipe", "is neither a regular file nor a directory"),
         ("gone", "is not there"),
     ] {
-        let reason = reason(&served, name);
+        let reason = reason(&served, &format!("asks-{name}"));
         let at = reason.split_once("config.yaml:").and_then(|(_, rest)| rest.chars().next());
         assert!(reason.contains(why) && reason.contains("egress.sandboxPaths"), "{name}: {reason}");
         assert!(at.is_some_and(|c| c.is_ascii_digit()), "{name}: {reason}");

@@ -281,9 +281,13 @@ mod tests {
         let root = dir.path().join("root");
         write(&dir.path().join("secret"), "hunter2");
         write(&root.join("a/file"), "text");
-        for (to, link) in
-            [("../secret", "up"), ("a/file", "inside"), ("/proc/self/environ", "magic"), ("..", "dir"), ("loop", "loop")]
-        {
+        for (to, link) in [
+            ("../secret", "up"),
+            ("a/file", "inside"),
+            ("/proc/self/environ", "magic"),
+            ("..", "dir"),
+            ("loop", "loop"),
+        ] {
             symlink(to, root.join(link)).unwrap();
         }
         nix::unistd::mkfifo(&root.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
