@@ -162,8 +162,10 @@ pub(super) fn toolchains() -> Vec<Place> {
     let dir = |name: &str, default: &str| std::env::var_os(name).map_or_else(|| home.join(default), PathBuf::from);
     let (cargo, rustup) = (dir("CARGO_HOME", ".cargo"), dir("RUSTUP_HOME", ".rustup"));
     // Not all of either: beside these lie credentials, and what other builds have fetched.
-    let shown = [cargo.join("bin"), rustup.join("toolchains"), rustup.join("settings.toml")];
-    shown.iter().filter(|path| may_be_shown(path)).flat_map(|path| Place::of(path)).collect()
+    // Its `cargo` wants a directory of digests to be there, and cannot make it.
+    let shown = ["toolchains", "settings.toml", "update-hashes"].map(|name| rustup.join(name));
+    let shown = shown.into_iter().chain([cargo.join("bin")]);
+    shown.filter(|path| may_be_shown(path)).flat_map(|path| Place::of(&path)).collect()
 }
 
 /// The variables by which an operator names the interpreter of a Python package, for any platform and for this one.

@@ -314,3 +314,28 @@ pub fn platform() -> (&'static str, &'static str) {
     };
     (os, arch)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_taken_from_where_builds_write_and_from_nowhere_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let place = private(&root.join("place")).unwrap();
+        for file in [root.join("secret"), place.join("made")] {
+            std::fs::write(file, "x").unwrap();
+        }
+        std::os::unix::fs::symlink("../secret", place.join("link")).unwrap();
+        std::os::unix::fs::symlink("..", place.join("up")).unwrap();
+        let kept = |made: PathBuf| {
+            let program = tempfile::tempdir().unwrap();
+            keep(&made, std::slice::from_ref(&place), &program.path().join("program")).is_ok()
+        };
+        assert!(kept(place.join("made")));
+        for made in ["secret", "place/link", "place/../secret", "place/up/secret", "place"] {
+            assert!(!kept(root.join(made)), "{made}");
+        }
+    }
+}

@@ -123,6 +123,8 @@ fn krate(street: &mut Street, name: &str, phases: &str, files: &[(&str, &str)]) 
         &format!("{name}/Cargo.toml"),
         &format!("[package]\nname = {name:?}\nversion = \"0.0.0\"\nedition = \"2021\"\n\n[workspace]\n"),
     );
+    // The usual linker may be a link by way of `/etc`, which is another one here.
+    street.file(&format!("{name}/.cargo/config.toml"), "[target.'cfg(unix)']\nlinker = \"gcc\"\n");
     for (file, text) in files {
         street.file(&format!("{name}/{file}"), text);
     }
@@ -148,9 +150,6 @@ pub(super) fn n62(_: &Site) {
     };
     krate(&mut street, "well", "", &[("src/main.rs", MAIN)]);
     krate(&mut street, "library", "", &[("src/lib.rs", LIBRARY)]);
-    // Cargo's last word is the true one, unless its binary is not built: then the lie is all there is.
-    let stuck = "fn main() { loop { std::thread::park() } }";
-    let _ = stuck;
     for (name, path) in [("liar", secret.as_str()), ("dotted", "PACKAGE/../../complete"), ("proc", "/proc/1/environ")] {
         let text = lie(path).replace("NAME", name);
         krate(&mut street, name, "", &[("src/main.rs", MAIN), ("build.rs", &text)]);
@@ -257,7 +256,7 @@ fn listing(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 /// What the deployment says of builds.
 pub(super) fn n64(_: &Site) {
     let mut street = Street::new();
-    built(&mut street, "app", "echo fine > made; cat ../home/secret > /dev/null && echo seen >> made", WHOLE);
+    built(&mut street, "app", "echo fine > made; cat ../home/secret > /dev/null && echo seen >> made; true", WHOLE);
     for (build, why, seen) in
         [("deny", "server.packages.build", false), ("confined", "fine", false), ("allow", "fine", true)]
     {

@@ -94,9 +94,9 @@ pub(super) fn n47(_: &Site) {
     symlink(&root, around.at("spelled")).unwrap();
     std::fs::create_dir(root.join("secrets")).unwrap();
     std::fs::write(root.join("secrets/x"), SECRET).unwrap();
-    let files = "base.yaml config.yaml secrets/x artifacts/cache/apps";
+    let files = "base.yaml config.yaml secrets/x artifacts/cache/wasm";
     let script = format!(
-        "for d in . {} {}; do for f in {files}; do cat $d/$f; ls $d/$f/; done; ls $d/artifacts; done 2>/dev/null | sed s/^/seen=/; echo done; exit 3\n",
+        "for d in . {} {}; do for f in {files}; do cat $d/$f; ls $d/$f/; done; done 2>/dev/null | sed s/^/seen=/; echo done; exit 3\n",
         root.display(),
         around.at("spelled").display()
     );
@@ -183,11 +183,15 @@ pub(super) fn n49(_: &Site) {
         (setsid sh -c '(sleep 1000 &)' &)\necho stubborn\nwhile :; do sleep 1000; done\n";
     for (name, entry) in [("confined", WHOLE), ("free", "egress: {sandbox: 'off', allowedHosts: [allowed.test]}")] {
         street.package(name, "run: {command: [sh, ./serve.sh]}\n", entry);
-        street.file(&format!("{name}/catalog.yaml"), "name: x\noperations: []\n");
+        street.file(&format!("{name}/catalog.yaml"), "name: x\noperations:\n  - {id: x, method: POST}\n");
         street.file(&format!("{name}/serve.sh"), script);
     }
     let served = street.start("");
-    RUNTIME.block_on(eventually("both", || async { (served.log().matches("stubborn").count() >= 2).then_some(()) }));
+    RUNTIME.block_on(eventually("both", || async {
+        let log = served.log();
+        assert!(!log.contains("app failed to start"), "{log}");
+        (log.matches("stubborn").count() >= 2).then_some(())
+    }));
     assert!(served.children().len() >= 6, "{:?}", served.children());
     stop(served);
 }
@@ -212,7 +216,7 @@ pub(super) fn n50(_: &Site) {
     listener.set_nonblocking(true).unwrap();
     street.script("both", script, "", &both);
     for (name, entry) in [("proc", &proc), ("socket", &socket), ("pipe", &pipe), ("gone", &gone)] {
-        street.script(name, script, "", entry);
+        street.script(&format!("asks-{name}"), script, "", entry);
     }
     let served = street.serve("");
     let told = reason(&served, "both");
@@ -225,7 +229,7 @@ pub(super) fn n50(_: &Site) {
         ("pipe", "is neither a regular file nor a directory"),
         ("gone", "is not there"),
     ] {
-        let reason = reason(&served, name);
+        let reason = reason(&served, &format!("asks-{name}"));
         let at = reason.split_once("config.yaml:").and_then(|(_, rest)| rest.chars().next());
         assert!(reason.contains(why) && reason.contains("egress.sandboxPaths"), "{name}: {reason}");
         assert!(at.is_some_and(|c| c.is_ascii_digit()), "{name}: {reason}");
