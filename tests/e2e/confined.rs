@@ -16,11 +16,12 @@ use tokio::runtime::Runtime;
 /// An id that owns nothing.
 const NOBODY: u32 = 65534;
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+pub(super) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 /// Runs the rest of a test as the user who runs the tests, and once more as one without privileges where that is root.
-/// `name` is the test's own.
-fn as_root_and_as_an_ordinary_user(name: &str, test: impl Fn()) {
+/// `name` is the test's own,
+/// with its module.
+pub(super) fn as_root_and_as_an_ordinary_user(name: &str, test: impl Fn()) {
     test();
     if !getuid().is_root() {
         return;
@@ -43,7 +44,7 @@ fn as_root_and_as_an_ordinary_user(name: &str, test: impl Fn()) {
     let mut again = Command::new(place.join("suite"));
     std::os::unix::process::CommandExt::uid(&mut again, NOBODY);
     std::os::unix::process::CommandExt::gid(&mut again, NOBODY);
-    let again = again.args(["--exact", &format!("e2e::confined::{name}"), "--nocapture"]).current_dir("/");
+    let again = again.args(["--exact", &format!("e2e::{name}"), "--nocapture"]).current_dir("/");
     let output = again.env_clear().env("PATH", "/usr/bin:/bin").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
@@ -53,11 +54,11 @@ fn as_root_and_as_an_ordinary_user(name: &str, test: impl Fn()) {
     );
 }
 
-fn confiner() -> Confiner {
+pub(super) fn confiner() -> Confiner {
     RUNTIME.block_on(Confiner::find_out(&gestaltd())).unwrap()
 }
 
-fn shell(script: &str) -> Cell {
+pub(super) fn shell(script: &str) -> Cell {
     Cell {
         program: "/bin/sh".into(),
         args: vec!["-c".into(), script.into()],
@@ -72,13 +73,13 @@ fn shell(script: &str) -> Cell {
 
 /// What became of a cell.
 #[derive(Debug)]
-struct Ended {
-    code: Option<i32>,
-    wrote: String,
-    left: Result<Vec<u8>, String>,
+pub(super) struct Ended {
+    pub(super) code: Option<i32>,
+    pub(super) wrote: String,
+    pub(super) left: Result<Vec<u8>, String>,
 }
 
-async fn ran(confiner: &Confiner, cell: Cell) -> Result<Ended, ConfineError> {
+pub(super) async fn ran(confiner: &Confiner, cell: Cell) -> Result<Ended, ConfineError> {
     let (mut command, gate) = confiner.gate(cell)?;
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
     drop(command);
@@ -91,12 +92,12 @@ async fn ran(confiner: &Confiner, cell: Cell) -> Result<Ended, ConfineError> {
     Ok(Ended { code: status.code(), wrote: String::from_utf8_lossy(&wrote).into_owned(), left })
 }
 
-fn run(confiner: &Confiner, cell: Cell) -> Ended {
+pub(super) fn run(confiner: &Confiner, cell: Cell) -> Ended {
     RUNTIME.block_on(ran(confiner, cell)).unwrap()
 }
 
 /// A directory that an ordinary user may look into, away from the places a cell makes itself.
-fn directory() -> (tempfile::TempDir, PathBuf) {
+pub(super) fn directory() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir_in("/var/tmp").unwrap();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let real = dir.path().canonicalize().unwrap();
@@ -106,7 +107,7 @@ fn directory() -> (tempfile::TempDir, PathBuf) {
 /// Nobody has to be root for it, and nobody has a privilege inside.
 #[test]
 fn nobody_has_a_privilege_inside() {
-    as_root_and_as_an_ordinary_user("nobody_has_a_privilege_inside", || {
+    as_root_and_as_an_ordinary_user("confined::nobody_has_a_privilege_inside", || {
         let script = "grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status; ls /proc/self/fd; echo $$; exit 7";
         let ended = run(&confiner(), shell(script));
         assert_eq!(ended.code, Some(7), "{ended:?}");
@@ -124,7 +125,7 @@ fn nobody_has_a_privilege_inside() {
 /// Row by row: what to do in a cell, and what has to come of it.
 #[test]
 fn what_there_is_in_a_cell() {
-    as_root_and_as_an_ordinary_user("what_there_is_in_a_cell", || {
+    as_root_and_as_an_ordinary_user("confined::what_there_is_in_a_cell", || {
         let confiner = confiner();
         for (what, script, expect) in [
             (
@@ -184,7 +185,7 @@ fn what_there_is_in_a_cell() {
 /// W1: the program has its environment, and nothing before the program has any of it.
 #[test]
 fn the_environment_is_the_programs_alone() {
-    as_root_and_as_an_ordinary_user("the_environment_is_the_programs_alone", || {
+    as_root_and_as_an_ordinary_user("confined::the_environment_is_the_programs_alone", || {
         let confiner = confiner();
         let (_keep, dir) = directory();
         // Whoever loads this says so: the loader tells of a library it cannot load.
@@ -239,7 +240,7 @@ fn the_environment_is_the_programs_alone() {
 /// W2, W4: what is shown is what is listed, opened without following links, and never a socket or a device.
 #[test]
 fn what_is_listed_is_shown_and_nothing_that_a_link_leads_to() {
-    as_root_and_as_an_ordinary_user("what_is_listed_is_shown_and_nothing_that_a_link_leads_to", || {
+    as_root_and_as_an_ordinary_user("confined::what_is_listed_is_shown_and_nothing_that_a_link_leads_to", || {
         let confiner = confiner();
         let (_keep, dir) = directory();
         let package = dir.join("package");
@@ -297,7 +298,7 @@ fn what_is_listed_is_shown_and_nothing_that_a_link_leads_to() {
 /// W3, W15: memory of the whole cell, whatever it is made of, and the other things a cell has a number of.
 #[test]
 fn what_a_cell_may_use_up_is_bounded_as_a_whole() {
-    as_root_and_as_an_ordinary_user("what_a_cell_may_use_up_is_bounded_as_a_whole", || {
+    as_root_and_as_an_ordinary_user("confined::what_a_cell_may_use_up_is_bounded_as_a_whole", || {
         let confiner = confiner();
         let python = |script: &str, limits: Limits| {
             let args = vec!["-c".into(), script.into()];
@@ -339,7 +340,7 @@ fn what_a_cell_may_use_up_is_bounded_as_a_whole() {
 /// W5: a file comes back as what it is, or not at all.
 #[test]
 fn only_a_regular_file_comes_back() {
-    as_root_and_as_an_ordinary_user("only_a_regular_file_comes_back", || {
+    as_root_and_as_an_ordinary_user("confined::only_a_regular_file_comes_back", || {
         let confiner = confiner();
         for (script, expect) in [
             ("echo text > /tmp/out", Ok("text\n")),
@@ -364,7 +365,7 @@ fn only_a_regular_file_comes_back() {
 /// it is required.
 #[test]
 fn a_passing_want_refuses_and_weakens_nothing() {
-    as_root_and_as_an_ordinary_user("a_passing_want_refuses_and_weakens_nothing", || {
+    as_root_and_as_an_ordinary_user("confined::a_passing_want_refuses_and_weakens_nothing", || {
         let confiner = confiner();
         assert_eq!(confiner.means().missing(), Vec::<String>::new());
         // A gate that may open nothing more: EMFILE; and, for all but root, one that may start nothing more: EAGAIN.
@@ -395,42 +396,6 @@ fn a_passing_want_refuses_and_weakens_nothing() {
             let error = RUNTIME.block_on(Confiner::find_out(&worker)).unwrap_err();
             assert!(error.is_passing() && error.to_string().contains("second process"), "{error}");
         }
-    });
-}
-
-/// W2: what a daemon happens to be started with, nobody in a cell is.
-#[test]
-fn what_a_daemon_is_started_with_does_not_come_through() {
-    as_root_and_as_an_ordinary_user("what_a_daemon_is_started_with_does_not_come_through", || {
-        let (_keep, dir) = directory();
-        let (worker, marked) = (dir.join("worker"), dir.join("marked"));
-        std::fs::create_dir(&marked).unwrap();
-        let text = format!(
-            "#!/bin/sh\numask 077\ncd {marked:?}\nexec python3 -c 'import os, signal, sys\n\
-             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGCHLD])\n\
-             os.execv(sys.argv[1], sys.argv[1:])' {:?} \"$@\" 7<{:?}\n",
-            gestaltd(),
-            worker
-        );
-        std::fs::write(&worker, text).unwrap();
-        std::fs::set_permissions(&worker, PermissionsExt::from_mode(0o755)).unwrap();
-        let confiner = RUNTIME.block_on(Confiner::find_out(&worker)).unwrap();
-        let script =
-            "umask; pwd; ls /proc/self/fd | tr '\\n' ' '; grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -d '\\n'";
-        let ended = run(&confiner, shell(&script.replace("\\\\", "\\")));
-        let (before, signals) = ended.wrote.split_once("Sig").unwrap();
-        assert_eq!(before, "0022\n/\n0 1 2 3 ", "{ended:?}");
-        assert!(signals.starts_with("Blk:\t0000000000000000"), "{ended:?}");
-        RUNTIME.block_on(async {
-            let (mut command, gate) = confiner.gate(shell("sleep 1000")).unwrap();
-            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
-            drop(command);
-            let pid = child.id().unwrap();
-            let passage = gate.pass(Some(pid)).await.unwrap();
-            assert_eq!(std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap(), Path::new("/"), "the gate's directory");
-            child.kill().await.unwrap();
-            drop(passage);
-        });
     });
 }
 

@@ -310,4 +310,33 @@ mod tests {
         let gone = open_beneath(&root, Path::new("gone")).unwrap_err();
         assert_eq!(gone.kind(), std::io::ErrorKind::NotFound);
     }
+
+    #[test]
+    fn a_file_of_a_package_is_regular_and_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, package) = (dir.path(), dir.path().join("package"));
+        write(&root.join("secret"), "");
+        write(&package.join("own/file"), "");
+        symlink("own/file", package.join("inside")).unwrap();
+        symlink("../secret", package.join("out")).unwrap();
+        symlink(root, package.join("up")).unwrap();
+        symlink("/proc/self/root", package.join("magic")).unwrap();
+        nix::unistd::mkfifo(&package.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for name in ["own/file", "inside"] {
+            assert_eq!(regular_beneath(&package, Path::new(name)), Ok(()), "{name}");
+        }
+        for (name, why) in [
+            ("out", "leads out"),
+            ("up/secret", "leads out"),
+            ("../secret", "leads out"),
+            ("/etc/passwd", "leads out"),
+            ("magic/etc/passwd", "leads out"),
+            ("own", "not a regular file"),
+            ("pipe", "not a regular file"),
+            ("gone", "No such file"),
+        ] {
+            let refused = regular_beneath(&package, Path::new(name)).unwrap_err();
+            assert!(refused.contains(why) || name == "gone", "{name}: {refused}");
+        }
+    }
 }
