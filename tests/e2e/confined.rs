@@ -404,7 +404,7 @@ fn a_passing_want_refuses_and_weakens_nothing() {
 fn what_is_required_is_there() {
     let means = Means::none("the kernel is too old");
     let missing = means.missing();
-    assert_eq!(missing.len(), 3, "{missing:?}");
+    assert_eq!(missing.len(), 4, "{missing:?}");
     assert!(missing.iter().any(|wall| wall == "namespaces: the kernel is too old"), "{missing:?}");
     assert!(Means::all().missing().is_empty() && Means::all().bounds().starts_with("control group"));
 }

@@ -1,6 +1,7 @@
 //! A descriptor on its way from a process to the daemon that started it.
 //!
-//! Over the socket goes one byte, with the listener if there is one; and later a line, the [`Report`](super::job::Report).
+//! Over the socket goes one byte, with the listener if there is one; and later messages, the first of which is a
+//! [`Report`](crate::message::Report).
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,

@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What is said where the kernel was built or started without Landlock.
+pub(crate) const NO_LANDLOCK: &str = "landlock: the kernel does not have it";
+
 /// What the machine can do. `None` in an `Option` of a reason means: it can.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,7 +16,7 @@ pub struct Means {
     pub namespaces: Option<String>,
     /// Why there is no `/proc` in the namespaces.
     pub processes: Option<String>,
-    /// Why there is no Landlock. A second wall: without it the others stand.
+    /// Why there is no Landlock. A second wall: on a kernel without it the others stand.
     pub landlock: Option<String>,
     /// Why system calls are not filtered.
     pub filter: Option<String>,
@@ -54,10 +57,13 @@ impl Means {
         let processes = self.processes.as_deref().filter(|_| self.has_namespaces());
         let each = "only that of each process is bounded";
         let memory = (!self.has_namespaces() && self.groups.is_some()).then_some(each);
+        // A kernel that has none is one thing; one that has it and will not put it up is another.
+        let landlock = self.landlock.as_deref().filter(|why| *why != NO_LANDLOCK);
         let walls = [
             ("namespaces", self.namespaces.as_deref()),
             ("/proc", processes),
             ("memory of the whole app", memory),
+            ("landlock", landlock),
             ("system calls", self.filter.as_deref()),
         ];
         walls.into_iter().filter_map(|(wall, why)| Some((wall, why?))).collect()
@@ -77,4 +83,16 @@ impl Means {
 pub fn is_passing(error: &std::io::Error) -> bool {
     let passing = [nix::Error::EAGAIN, nix::Error::ENOMEM, nix::Error::EMFILE, nix::Error::ENFILE, nix::Error::EINTR];
     error.raw_os_error().is_some_and(|code| passing.contains(&nix::Error::from_raw(code)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_landlock_lacks_no_wall_and_one_that_refuses_it_does() {
+        let missing = |why: &str| Means { landlock: Some(why.to_owned()), ..Means::all() }.missing();
+        assert_eq!(missing(NO_LANDLOCK), Vec::<String>::new());
+        assert_eq!(missing("landlock: EPERM"), ["landlock: landlock: EPERM"]);
+    }
 }

@@ -4,6 +4,7 @@
 //! Connections are not among it. In a network of its own a program may well be several processes that talk to each other.
 
 use crate::failure::Failure;
+use crate::means::NO_LANDLOCK;
 use crate::view::{HOME, SOCKETS, View};
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
@@ -38,7 +39,7 @@ pub(crate) fn put_up(view: &View, own: bool) -> Result<(), Failure> {
     // Before version 6 of its interface it knows nothing of signals and sockets, and there is nothing else to restrict
     // where a program has no files of its own.
     match status.ruleset {
-        RulesetStatus::NotEnforced if own => Err("landlock: the kernel does not enforce it".into()),
+        RulesetStatus::NotEnforced if own => Err(NO_LANDLOCK.into()),
         _ => Ok(()),
     }
 }
