@@ -154,8 +154,8 @@ async fn in_copy(package: &SourcePackage, builds: &ConfinedBuilds) -> Result<Pre
     let command = program.map_or_else(|| start(&inside), |program| Ok(own(program, &inside)))?;
     if let Some(entrypoint) = inside.entrypoint.as_ref().filter(|_| inside.run.is_empty()) {
         // Written by the build: it must be what it seems to be before anybody opens it by its name.
-        gestalt_confine::lookup::regular_beneath(&inside.root, &entrypoint.artifact_path)
-            .map_err(|why| refused(&command.program, &why))?;
+        gestalt_confine::lookup::open_beneath(&inside.root, &entrypoint.artifact_path)
+            .map_err(|error| refused(&command.program, &error.to_string()))?;
     }
     Ok(Prepared { command, root: copy.dir().to_owned() })
 }

@@ -97,9 +97,9 @@ pub(super) fn n61(_: &Site) {
     let served = street.serve("");
     for (name, why) in [
         ("link", "the build did not make the entrypoint"),
-        ("component", "a link leads out of the package"),
-        ("up", "a link leads out of the package"),
-        ("magic", "a link leads out of the package"),
+        ("component", "a link leads out of the directory"),
+        ("up", "a link leads out of the directory"),
+        ("magic", "a link leads out of the directory"),
         ("pipe", "the build did not make the entrypoint"),
         ("directory", "the build did not make the entrypoint"),
         ("nothing", "the build did not make the entrypoint"),
