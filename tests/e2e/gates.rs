@@ -1,7 +1,7 @@
 //! What stands around a program in a cell besides its files: the processes above it, limits, and workers.
 
 use super::confined::{RUNTIME, as_root_and_as_an_ordinary_user, confiner, directory, run, shell};
-use gestalt_confine::{Confiner, WorkLimits};
+use gestalt_confine::{Cell, Confiner, Place, View, WorkLimits};
 use gestalt_tests::{eventually, gestaltd};
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -118,5 +118,47 @@ fn a_worker_is_confined_before_it_reads() {
         let expect = [(3_u64 << 30).to_string(), "77".into(), "0".into(), "0".into(), "3".into()];
         assert_eq!(set, names.into_iter().zip(expect).collect());
         child.kill().await.unwrap();
+    });
+}
+
+/// Whatever a package holds, the mounts of its cell are the fixed ones and the package.
+#[test]
+fn nothing_but_the_allowed_places_is_ever_bound() {
+    as_root_and_as_an_ordinary_user("gates::nothing_but_the_allowed_places_is_ever_bound", || {
+        let confiner = confiner();
+        let (_keep, dir) = directory();
+        let package = dir.join("package");
+        std::fs::create_dir_all(package.join("venv/bin")).unwrap();
+        let mounts = || {
+            let cell = Cell {
+                program: "/bin/cat".into(),
+                args: vec!["/proc/self/mountinfo".into()],
+                view: View { read: Place::of(&package), ..View::default() },
+                ..shell("")
+            };
+            let wrote = run(&confiner, cell).wrote;
+            let mut at: Vec<_> = wrote.lines().filter_map(|line| line.split(' ').nth(4).map(str::to_owned)).collect();
+            at.sort();
+            at
+        };
+        let expect = mounts();
+        assert!(expect.contains(&package.to_str().unwrap().to_owned()), "{expect:?}");
+        let fixed =
+            ["/bin", "/dev/", "/etc/", "/gnu/store", "/lib", "/nix/store", "/proc", "/run/", "/sbin", "/tmp", "/usr"];
+        let allowed = |at: &String| at == "/" || fixed.iter().any(|fixed| at.starts_with(fixed));
+        let beside: Vec<_> = expect.iter().filter(|at| !allowed(at) && **at != *package.to_str().unwrap()).collect();
+        assert!(beside.is_empty(), "{beside:?}");
+        for to in ["/", "/root", "/etc", "/proc/1/root", "/run", "/var/tmp", "..", "../.."] {
+            for name in ["run", "venv/bin/python", "venv/pyvenv.cfg", ".venv"] {
+                let at = package.join(name);
+                let _ = std::fs::remove_file(&at);
+                match name.contains("cfg") {
+                    true => std::fs::write(&at, format!("home = {to}\n")).unwrap(),
+                    false => std::os::unix::fs::symlink(to, &at).unwrap(),
+                }
+            }
+            std::fs::write(package.join("script"), format!("#!{to}/bin/sh\n")).unwrap();
+            assert_eq!(mounts(), expect, "{to}");
+        }
     });
 }

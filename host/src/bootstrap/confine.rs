@@ -191,3 +191,109 @@ fn hidden(deployment: &Deployment, app: &App) -> Vec<PathBuf> {
     hidden.dedup();
     hidden
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gestalt_config::{Mode, ProcessEnv};
+    use gestalt_confine::lookup;
+    use std::os::unix::fs::symlink;
+
+    /// Numbers that look like chance and are the same in every run.
+    struct Chance(u64);
+
+    impl Chance {
+        fn of(&mut self, most: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(self.0 >> 33).unwrap() % most
+        }
+
+        fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
+            of[self.of(of.len())]
+        }
+    }
+
+    const NAMES: [&str; 9] = [
+        "run",
+        "bin/tool",
+        "venv/bin/python",
+        "venv/pyvenv.cfg",
+        ".venv",
+        "pyvenv.cfg",
+        "a/b",
+        "manifest.yaml",
+        "x.so",
+    ];
+    const ELSEWHERE: [&str; 14] = [
+        "/",
+        "/etc",
+        "/etc/shadow",
+        "/proc/1/root",
+        "/proc/self/exe",
+        "/dev/sda",
+        "/run",
+        "/sys/kernel",
+        "/var",
+        "..",
+        "../..",
+        "../secret",
+        "loop",
+        "venv/../../secret",
+    ];
+
+    /// Puts something into the package that names another place, in one of the ways there are.
+    fn scatter(package: &Path, chance: &mut Chance) {
+        let at = package.join(chance.one(&NAMES));
+        let to = chance.one(&ELSEWHERE);
+        let blank = chance.one(&["", " ", "\t", " \t ", "\u{a0}"]);
+        let end = chance.one(&["\n", " -e\n", "\r\n", "", "\0\n"]);
+        let made = match chance.of(5) {
+            0 => symlink(to, &at),
+            1 => std::fs::write(&at, format!("#!{blank}{to}{end}")),
+            2 => std::fs::write(&at, format!("version = 3\nhome{blank}={blank}{to}{end}")),
+            3 => std::fs::write(&at, format!("run: {{command: [{to:?}]}}\nentrypoint: {{artifactPath: {to:?}}}\n")),
+            _ => std::fs::write(&at, vec![b'#'; chance.of(400)]),
+        };
+        // Where the directory is not there, or something is in the way, another round has it.
+        let _ = made;
+    }
+
+    #[test]
+    fn nothing_in_a_package_changes_what_is_shown() {
+        let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+        let (package, config) = (dir.path().join("package"), dir.path().join("config.yaml"));
+        std::fs::create_dir(&package).unwrap();
+        std::fs::write(dir.path().join("secret"), "hunter2").unwrap();
+        std::fs::write(package.join("manifest.yaml"), "kind: app\n").unwrap();
+        let text = format!(
+            "apiVersion: gestaltd.config/v6\nserver: {{encryptionKey: {:?}}}\napps: {{x: {{source: {package:?}, \
+             egress: {{allowedHosts: [h.test]}}}}}}\n",
+            "00".repeat(32)
+        );
+        std::fs::write(&config, text).unwrap();
+        let deployment = gestalt_config::load(&[config], Mode::Strict, &ProcessEnv).unwrap();
+        let app = deployment.apps.values().next().unwrap();
+        let expect = view(&deployment, app, &package).unwrap();
+        let mut chance = Chance(11);
+        let (mut hidden, mut fine) = (0, 0);
+        for _ in 0..400 {
+            std::fs::remove_dir_all(&package).unwrap();
+            for below in ["", "bin", "venv/bin", "a"] {
+                std::fs::create_dir_all(package.join(below)).unwrap();
+            }
+            (0..8).for_each(|_| scatter(&package, &mut chance));
+            assert_eq!(view(&deployment, app, &package).unwrap(), expect);
+            for name in NAMES {
+                let program = lookup::find(Path::new("./").join(name).as_path(), &package, None);
+                match lookup::check(&program, &expect) {
+                    Ok(()) => fine += 1,
+                    Err(needs) => {
+                        assert!(!expect.shows(&needs.place), "{needs}");
+                        hidden += 1;
+                    }
+                }
+            }
+        }
+        assert!(hidden > 100 && fine > 100, "both happen: {hidden} {fine}");
+    }
+}
