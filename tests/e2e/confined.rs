@@ -171,6 +171,7 @@ fn what_there_is_in_a_cell() {
             ),
             ("devices", "ls /dev | tr '\\n' ' '", "fd full null random shm stderr stdin stdout urandom zero "),
             ("priority", "[ $(nice) -ge 0 ] && echo so; nice -n -5 true 2>/dev/null; echo", "so\n\n"),
+            ("whom the kernel ends first", "cat /proc/self/oom_score_adj", "500\n"),
             ("mask of new files", "umask", "0022\n"),
             ("directory", "pwd", "/\n"),
             ("interfaces", "cut -d: -f1 /proc/self/net/dev | tail -n +3 | tr -d ' '", "lo\n"),

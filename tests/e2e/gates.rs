@@ -162,3 +162,24 @@ fn nothing_but_the_allowed_places_is_ever_bound() {
         }
     });
 }
+
+/// The gate looks at what it is told once more, whoever tells it.
+#[test]
+fn a_gate_refuses_a_cell_that_is_none() {
+    let means = serde_json::to_value(gestalt_confine::Means::all()).unwrap();
+    for order in ["Enter", "Inside"] {
+        let mut cell = serde_json::to_value(shell("echo ran")).unwrap();
+        cell["workdir"] = "/srv/../etc".into();
+        let body = serde_json::json!({ order: {"cell": cell, "means": means, "dry": false} }).to_string();
+        let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+        let (mut near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut gate = std::process::Command::new(gestaltd());
+        let gate = gate.arg(gestalt_confine::COMMAND).env_clear().stdin(std::os::fd::OwnedFd::from(far));
+        let child = gate.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        std::io::Write::write_all(&mut near, &[b"gstcell2".as_slice(), &length, body.as_bytes()].concat()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && output.stdout.is_empty(), "{order}: {output:?}");
+        assert!(told.contains("/srv/../etc is not an absolute path"), "{order}: {told}");
+    }
+}

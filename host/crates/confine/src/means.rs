@@ -90,6 +90,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_machine_is_short_of_may_pass() {
+        use nix::Error as E;
+        for (error, passes) in [
+            (E::EAGAIN, true),
+            (E::ENOMEM, true),
+            (E::EMFILE, true),
+            (E::ENFILE, true),
+            (E::EINTR, true),
+            (E::EPERM, false),
+            (E::ENOSYS, false),
+            (E::EINVAL, false),
+            // The bound on namespaces, which an operator has set.
+            (E::ENOSPC, false),
+        ] {
+            assert_eq!(is_passing(&error.into()), passes, "{error}");
+        }
+        assert!(!is_passing(&std::io::Error::other("x")));
+    }
+
+    #[test]
     fn a_kernel_without_landlock_lacks_no_wall_and_one_that_refuses_it_does() {
         let missing = |why: &str| Means { landlock: Some(why.to_owned()), ..Means::all() }.missing();
         assert_eq!(missing(NO_LANDLOCK), Vec::<String>::new());
