@@ -75,6 +75,7 @@ impl Groups {
     /// A group with these bounds.
     pub(crate) fn make(&self, limits: &Limits) -> io::Result<Group> {
         self.clean();
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let name = NEXT.fetch_add(1, Ordering::Relaxed).to_string();
         let mut group = Group { dirs: Vec::new(), left: Arc::clone(&self.left) };
         for parent in &self.parents {
@@ -82,7 +83,7 @@ impl Groups {
             make(&dir)?;
             group.dirs.push(dir.clone());
             for controller in &parent.controllers {
-                for (file, value, is_optional) in settings(controller, parent.is_unified, limits) {
+                for (file, value, is_optional) in settings(controller, parent.is_unified, limits, processors) {
                     match fs::write(dir.join(file), &value) {
                         Err(error) if !(is_optional && error.kind() == ErrorKind::NotFound) => {
                             return Err(io::Error::new(error.kind(), format!("{}: {error}", dir.join(file).display())));
@@ -124,10 +125,14 @@ impl Drop for Group {
 }
 
 /// The settings of one controller: the file, the value, and whether a kernel may do without.
-fn settings(controller: &str, is_unified: bool, limits: &Limits) -> Vec<(&'static str, String, bool)> {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+fn settings(
+    controller: &str,
+    is_unified: bool,
+    limits: &Limits,
+    processors: usize,
+) -> Vec<(&'static str, String, bool)> {
     // Three quarters of the machine, and one processor at least: the rest is the daemon's and the other apps'.
-    let quota = (processors * PERIOD * 3 / 4).max(PERIOD);
+    let quota = (processors as u64 * PERIOD * 3 / 4).max(PERIOD);
     match (controller, is_unified) {
         ("memory", true) => vec![
             ("memory.max", limits.memory.to_string(), false),
@@ -282,15 +287,29 @@ mod tests {
     #[test]
     fn both_generations_have_the_same_bounds() {
         let limits = Limits { memory: 7, processes: 9, ..Limits::provider() };
+        let set = |controller: &str, unified: bool, processors: usize| {
+            let settings = settings(controller, unified, &limits, processors);
+            settings.iter().map(|(file, value, _)| format!("{file}={value}")).collect::<Vec<_>>().join(" ")
+        };
         for (controller, old, new) in [
-            ("memory", ("memory.limit_in_bytes", "7"), ("memory.max", "7")),
-            ("pids", ("pids.max", "9"), ("pids.max", "9")),
+            (
+                "memory",
+                "memory.limit_in_bytes=7 memory.memsw.limit_in_bytes=7",
+                "memory.max=7 memory.swap.max=0 memory.oom.group=1",
+            ),
+            ("pids", "pids.max=9", "pids.max=9"),
+            ("cpu", "cpu.cfs_period_us=100000 cpu.cfs_quota_us=150000", "cpu.max=150000 100000"),
         ] {
-            for (unified, expect) in [(false, old), (true, new)] {
-                let first = settings(controller, unified, &limits).remove(0);
-                assert_eq!((first.0, first.1.as_str()), expect);
-            }
+            assert_eq!((set(controller, false, 2), set(controller, true, 2)), (old.to_owned(), new.to_owned()));
         }
-        assert!(settings("cpu", true, &limits)[0].1.ends_with(" 100000"));
+        assert_eq!(set("cpu", true, 1), "cpu.max=100000 100000", "one processor at least");
+        assert_eq!(set("cpu", true, 8), "cpu.max=600000 100000");
+        // A setting that bounds anything is one that no kernel may do without, but for those of swap.
+        let optional = CONTROLLERS.iter().flat_map(|controller| {
+            let both = [false, true].into_iter().flat_map(|unified| settings(controller, unified, &limits, 2));
+            both.filter(|(_, _, optional)| *optional).map(|(file, _, _)| file)
+        });
+        let optional: Vec<_> = optional.collect();
+        assert_eq!(optional, ["memory.memsw.limit_in_bytes", "memory.swap.max", "memory.oom.group"]);
     }
 }
